@@ -1,0 +1,1 @@
+"""Offline work: from a frozen checkpoint to a verified model bundle."""

@@ -1,0 +1,1 @@
+"""Online work: from a verified model bundle to answers."""
