@@ -1,0 +1,18 @@
+"""What can go wrong before a bundle exists; branches of `service.errors.SetupFault`.
+
+SetupFault
+├── WeightsRefused      a checkpoint is unknown, damaged, not what it says, or not trusted
+└── DownloadFailed      weights could not be fetched; the message says what to do instead
+"""
+
+from __future__ import annotations
+
+from service.errors import SetupFault
+
+
+class WeightsRefused(SetupFault):
+    code = "weights_refused"
+
+
+class DownloadFailed(SetupFault):
+    code = "download_failed"
