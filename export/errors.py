@@ -16,3 +16,7 @@ class WeightsRefused(SetupFault):
 
 class DownloadFailed(SetupFault):
     code = "download_failed"
+
+
+class ParityFailed(SetupFault):
+    code = "parity_failed"

@@ -1,22 +1,22 @@
 """Every error that a caller may see, in one tree; each class carries its HTTP status.
 
-    CxrError
-    ├── ClientFault                     the request is wrong; sending it again will not help
-    │   ├── MalformedRequest     400    no multipart body, a field missing or of the wrong kind
-    │   ├── TruncatedImage       400    the file ends early or its data are damaged
-    │   ├── Unauthorised         401    no API key, or none that is known
-    │   ├── TooLarge             413    over a limit on bytes, pixels, width or height
-    │   ├── NotAnImage           415    no format that the service reads
-    │   ├── Unprocessable        422    a readable image that is not to be scored
-    │   │   └── UnknownTarget    422    a pathology that these weights do not name
-    │   └── Overloaded           429    the queue is full; try again after `retry_after` seconds
-    ├── ServerFault                     the service is at fault
-    │   ├── InferenceFailed      500    the network gave no finite answer for this image
-    │   ├── Unavailable          503    starting, draining, or a part of the service is down
-    │   └── DeadlineExceeded     504    the answer would have come after the deadline
-    └── SetupFault                      raised before anything is served; never over HTTP
-        ├── BundleRefused               a bundle is missing, damaged or not what it says
-        └── SettingRefused              a setting has a value that is not allowed
+CxrError
+├── ClientFault                     the request is wrong; sending it again will not help
+│   ├── MalformedRequest     400    no multipart body, a field missing or of the wrong kind
+│   ├── TruncatedImage       400    the file ends early or its data are damaged
+│   ├── Unauthorised         401    no API key, or none that is known
+│   ├── TooLarge             413    over a limit on bytes, pixels, width or height
+│   ├── NotAnImage           415    no format that the service reads
+│   ├── Unprocessable        422    a readable image that is not to be scored
+│   │   └── UnknownTarget    422    a pathology that these weights do not name
+│   └── Overloaded           429    the queue is full; try again after `retry_after` seconds
+├── ServerFault                     the service is at fault
+│   ├── InferenceFailed      500    the network gave no finite answer for this image
+│   ├── Unavailable          503    starting, draining, or a part of the service is down
+│   └── DeadlineExceeded     504    the answer would have come after the deadline
+└── SetupFault                      raised before anything is served; never over HTTP
+├── BundleRefused               a bundle is missing, damaged or not what it says
+└── SettingRefused              a setting has a value that is not allowed
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""`cxr export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--weights",
+    required=True,
+    metavar="W",
+    help="demo, an official name such as densenet121-res224-all, or a .pt or .safetensors file.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("models"),
+    show_default=True,
+    help="Folder of bundles; this one becomes OUT/NAME.",
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of radiographs to compare on, beside the phantoms.",
+)
+@click.option(
+    "--register/--no-register",
+    default=True,
+    show_default=True,
+    help="Copy the bundle into BentoML's model store under an exact tag.",
+)
+def export(weights: str, out: Path, images: Path | None, register: bool) -> None:
+    """Turn a frozen checkpoint into a verified model bundle.
+
+    Every graph is compared with TorchXRayVision's own eager network before anything is
+    published. Out of tolerance: the figure is printed, nothing is published, exit status 1.
+    """
+    import time
+
+    try:
+        from export.build import export_bundle
+        from export.publish import register as copy_to_store
+        from export.weights import load_weights
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"exporting needs {error.name}, which is not installed: "
+            "pip install 'cxr-pneumonia[export]'"
+        ) from error
+
+    started = time.monotonic()
+
+    def report(line: str) -> None:
+        click.echo(f"[{time.monotonic() - started:5.1f} s] {line}", err=True)
+
+    done = export_bundle(load_weights(weights), out, images, report)
+    if register:
+        report(
+            f"registered in BentoML's model store as {copy_to_store(done.folder, done.manifest)}"
+        )
+    click.echo(f"Published {done.folder}, version {done.manifest.version}, {done.manifest.chosen}")

@@ -1,0 +1,45 @@
+"""The `cxr` command: every command module is light, what it needs is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+from service.commands.gradcam import gradcam
+from service.commands.predict import predict
+from service.commands.serve import serve
+from service.errors import CxrError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cxr-pneumonia", prog_name="cxr")
+def cxr() -> None:
+    r"""Pneumonia and other findings on frontal chest radiographs.
+
+    \b
+      cxr export --weights demo       make the bundle of the embedded demo model
+      cxr predict IMAGE               score one radiograph
+      cxr gradcam IMAGE               draw where the score came from
+      cxr serve                       start the HTTP service on 127.0.0.1:3000
+
+    Exit status: 0 done, 1 failed with the reason on standard error, 2 wrong usage.
+    Research software, not for clinical use.
+    """
+
+
+cxr.add_command(predict)
+cxr.add_command(gradcam)
+cxr.add_command(serve)
+for _point in entry_points(group="cxr.commands"):
+    cxr.add_command(_point.load())
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line on standard error and exit status 1."""
+    try:
+        cxr()
+    except CxrError as error:
+        click.echo(f"cxr: {error.message}", err=True)
+        sys.exit(1)

@@ -1,0 +1,93 @@
+"""`cxr predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from service.answer import Prediction
+
+
+@click.command()
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE]...")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line, as /predict has."
+)
+@click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
+@click.option("--runtime", help="onnxruntime, openvino or torchscript [default: the bundle's].")
+@click.option("--precision", help="float32, bfloat16 or int8 [default: the bundle's].")
+def predict(
+    images: tuple[Path, ...],
+    as_json: bool,
+    bundle: str | None,
+    runtime: str | None,
+    precision: str | None,
+) -> None:
+    """Say how likely each finding is on a radiograph.
+
+    Without an IMAGE, one of datasets/test/{NORMAL,PNEUMONIA}/ is picked and named. The score is
+    the probability rescaled so that 0.5 is the finding's operating point: a finding is positive
+    over 0.5. An image that cannot be scored is reported, the others are still answered, and the
+    exit status is 1.
+    """
+    from service.commands.images import pick_from_test_set
+    from service.errors import CxrError
+    from service.predictor import open_predictor
+    from service.settings import read_settings
+
+    paths = images or (pick_from_test_set(),)
+    predictor = open_predictor(read_settings(bundle=bundle, runtime=runtime, precision=precision))
+    failed = False
+    for path in paths:
+        try:
+            answer = predictor.predict(path.read_bytes())
+        except (CxrError, OSError) as error:
+            reason = error.message if isinstance(error, CxrError) else error.strerror
+            click.echo(f"cxr: {path}: {reason}", err=True)
+            failed = True
+            continue
+        if as_json:
+            click.echo(answer.model_dump_json())
+        else:
+            _print_table(path, answer)
+    if failed:
+        raise SystemExit(1)
+
+
+def _print_table(path: Path, answer: Prediction) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    model, image = answer.model, answer.image
+    table = Table(
+        title=escape(str(path)),
+        title_justify="left",
+        caption=(
+            f"{image.format} {image.width} x {image.height}, {image.bits} bits; {model.name} "
+            f"{model.version}, {model.runtime} {model.precision}"
+        ),
+        caption_justify="left",
+    )
+    table.add_column("Finding")
+    table.add_column("Score", justify="right")
+    table.add_column("Probability", justify="right")
+    table.add_column("")
+    ordered = sorted(
+        answer.pathologies.items(),
+        key=lambda item: (item[0] != answer.finding, not item[1].positive, -item[1].score),
+    )
+    for label, found in ordered:
+        table.add_row(
+            label,
+            f"{found.score:.3f}",
+            f"{found.probability:.4f}",
+            "[bold red]positive[/]" if found.positive else "[dim]negative[/]",
+        )
+    console = Console()
+    console.print(table)
+    for warning in answer.warnings:
+        console.print(f"[yellow]Note:[/] {escape(warning)}", highlight=False)

@@ -1,0 +1,79 @@
+"""From the bytes of a file to a prediction, one image at a time and without a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.answer import ImageAnswer, ModelAnswer, Prediction, image_answer, model_answer
+from service.answer import prediction as put_together
+from service.bundle import Bundle, Manifest, open_bundle
+from service.decode import decode
+from service.errors import InferenceFailed
+from service.preprocess import ModelInput, preprocess
+from service.runtime import Runtime, open_runtime
+from service.scores import findings
+from service.settings import Settings, bundle_folder
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image that was decoded and waits for the network."""
+
+    input: ModelInput
+    image: ImageAnswer
+    warnings: tuple[str, ...]
+
+
+def prepare(data: bytes) -> Prepared:
+    """Decode and preprocess an image file.
+
+    Raises:
+        ClientFault: The file is no radiograph that can be scored; the class says why.
+    """
+    radiograph = decode(data)
+    model_input = preprocess(radiograph)
+    return Prepared(model_input, image_answer(radiograph, model_input), radiograph.warnings)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A bundle, the runtime that runs it, and the words in which it answers."""
+
+    manifest: Manifest
+    model: ModelAnswer
+    runtime: Runtime
+
+    def answer(self, prepared: Prepared, logits: np.ndarray) -> Prediction:
+        """Turn one image's logits, float32 (18,), into its answer.
+
+        Raises:
+            InferenceFailed: A logit is not finite.
+        """
+        if not np.isfinite(logits).all():
+            raise InferenceFailed("The network gave no finite answer for this image.")
+        found = findings(logits, self.manifest.labels, self.manifest.thresholds())
+        return put_together(found, prepared.image, self.model, prepared.warnings)
+
+    def predict(self, data: bytes) -> Prediction:
+        """Score one image file.
+
+        Raises:
+            ClientFault: The file is no radiograph that can be scored.
+            InferenceFailed: The network gave no finite answer.
+        """
+        prepared = prepare(data)
+        return self.answer(prepared, self.runtime.run(prepared.input.pixels[None]).logits[0])
+
+
+def open_predictor(settings: Settings) -> Predictor:
+    """Verify the bundle that the settings name and load the runtime that they ask for.
+
+    Raises:
+        SetupFault: The bundle or the runtime is not to be trusted; the message says why.
+    """
+    bundle: Bundle = open_bundle(bundle_folder(settings))
+    variant = bundle.manifest.variant(settings.runtime, settings.precision)
+    runtime = open_runtime(bundle, variant, settings.threads)
+    return Predictor(bundle.manifest, model_answer(bundle.manifest, variant), runtime)

@@ -1,0 +1,76 @@
+"""Everything that can be set, read once from the environment into one typed object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SettingRefused
+
+RuntimeName = Literal["onnxruntime", "openvino", "torchscript"]
+Precision = Literal["float32", "bfloat16", "int8"]
+
+
+class Settings(BaseSettings):
+    """Settings of the service; each is read from the environment as CXR_ and its name.
+
+    A value that is not allowed is refused by its key's name when the settings are read.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CXR_", frozen=True, extra="forbid")
+
+    bundle: str = Field(
+        "models/demo",
+        description="Folder of the model bundle, or bento:NAME:VERSION in BentoML's model store.",
+    )
+    runtime: RuntimeName | None = Field(
+        None, description="Runtime to predict with; the bundle's own choice where left out."
+    )
+    precision: Precision | None = Field(
+        None, description="Precision to predict with; the bundle's own choice where left out."
+    )
+    threads: int | None = Field(
+        None, ge=1, le=256, description="Threads of the runtime; what the process may use if unset."
+    )
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        **overrides: Values that win over the environment; None counts as not given.
+
+    Raises:
+        SettingRefused: A value is not allowed; the message names its key.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        reasons = [
+            f"CXR_{'.'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_context=False)
+        ]
+        raise SettingRefused("; ".join(reasons)) from error
+
+
+def bundle_folder(settings: Settings) -> Path:
+    """The folder that `settings.bundle` names.
+
+    Raises:
+        SettingRefused: The model store has no such model.
+    """
+    if not settings.bundle.startswith("bento:"):
+        return Path(settings.bundle)
+    import bentoml
+
+    tag = settings.bundle.removeprefix("bento:")
+    if tag.count(":") != 1 or tag.endswith(":latest"):
+        raise SettingRefused(f"CXR_BUNDLE: {tag} is not an exact tag of the form NAME:VERSION")
+    try:
+        return Path(bentoml.models.get(tag).path)
+    except bentoml.exceptions.NotFound as error:
+        raise SettingRefused(f"CXR_BUNDLE: the model store holds no {tag}") from error
