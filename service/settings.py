@@ -35,6 +35,21 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, le=256, description="Threads of the runtime; what the process may use if unset."
     )
+    max_bytes: int = Field(
+        64 << 20, ge=1 << 10, le=1 << 30, description="Bytes of a request's body at the most."
+    )
+    deadline_seconds: float = Field(
+        10.0, gt=0, le=300, description="Seconds within which a prediction is answered or dropped."
+    )
+    explain_deadline_seconds: float = Field(
+        60.0, gt=0, le=300, description="Seconds within which a heat map is answered."
+    )
+    drain_seconds: float = Field(
+        20.0, ge=0, le=300, description="Seconds to finish accepted work when told to stop."
+    )
+    explainer_url: str | None = Field(
+        None, description="Where the explainer is, if it is not a process of this service."
+    )
 
 
 def read_settings(**overrides: object) -> Settings:

@@ -1,0 +1,41 @@
+"""What BentoML is told of our endpoints' input, without letting it read the request.
+
+Left to itself the framework writes uploads to disk, fetches addresses given for files and
+answers faults in shapes of its own. So a form hands the request through unread; the fields are
+there for the OpenAPI document and BentoML's own clients.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from _bentoml_sdk import IODescriptor
+from _bentoml_sdk.io_models import IORootModel
+from bentoml.validators import ContentType
+from pydantic import Field
+from starlette.requests import Request
+
+ImageFile = Annotated[Path, ContentType("image/*")]
+
+
+class ImageForm(IODescriptor):
+    """One radiograph."""
+
+    image: ImageFile = Field(description="PNG, JPEG or DICOM file of a frontal chest radiograph.")
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> IODescriptor:
+        return cls.model_construct(**dict.fromkeys(cls.model_fields, request))
+
+
+class TargetForm(ImageForm):
+    """One radiograph and the finding to explain."""
+
+    target: str = Field("Pneumonia", description="Finding to explain, as /predict names it.")
+
+
+class Picture(IORootModel[Annotated[Path, ContentType("image/png")]]):
+    """A PNG file."""
+
+    media_type = "image/png"
