@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 
 from export import upstream
 from export.errors import WeightsRefused
-
-OUTPUTS = 18
-"""Outputs of every published DenseNet (`torchxrayvision.datasets.default_pathologies`)."""
 
 MAX_BYTES = 512 * 2**20
 """No checkpoint of this network comes near; a larger file is a mistake."""
@@ -38,13 +35,13 @@ class Checkpoint:
 
     Attributes:
         state: float32 tensors under the library's names, without `num_batches_tracked`.
-        labels: One per output, as the file itself states them; None where it does not.
-        operating_points: One per output, NaN where there is none; None where not stated.
+        labels: What the file itself states, unchecked (see `export.labels`); None for nothing.
+        operating_points: Likewise.
     """
 
     state: dict[str, torch.Tensor]
-    labels: tuple[str, ...] | None = None
-    operating_points: tuple[float, ...] | None = None
+    labels: object = None
+    operating_points: object = None
 
 
 def read_bytes(path: Path) -> bytes:
@@ -60,46 +57,6 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise WeightsRefused(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def parse_labels(value: Any, origin: str) -> tuple[str, ...]:
-    """Labels from JSON or a pickled module, checked.
-
-    Raises:
-        WeightsRefused: Not 18 strings, one that occurs twice, or none that is "Pneumonia".
-    """
-    if not isinstance(value, Sequence) or not all(isinstance(label, str) for label in value):
-        raise WeightsRefused(f"{origin}: the labels are not a list of strings.")
-    labels = tuple(value)
-    named = [label for label in labels if label]
-    if len(labels) != OUTPUTS:
-        raise WeightsRefused(f"{origin}: {len(labels)} labels for {OUTPUTS} outputs.")
-    if len(set(named)) != len(named):
-        raise WeightsRefused(f"{origin}: a label occurs twice.")
-    if "Pneumonia" not in named:
-        raise WeightsRefused(f'{origin}: no output is labelled "Pneumonia".')
-    return labels
-
-
-def parse_operating_points(value: Any, origin: str) -> tuple[float, ...]:
-    """Operating points from JSON (None for none) or a pickled module (NaN), checked.
-
-    Raises:
-        WeightsRefused: Not 18 numbers, or one outside (0, 1).
-    """
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise WeightsRefused(f"{origin}: the operating points are not a list.")
-    if len(value) != OUTPUTS:
-        raise WeightsRefused(f"{origin}: {len(value)} operating points for {OUTPUTS} outputs.")
-    points = []
-    for index, point in enumerate(value):
-        if point is not None and (isinstance(point, bool) or not isinstance(point, int | float)):
-            raise WeightsRefused(f"{origin}: operating point {index} is not a number.")
-        number = math.nan if point is None else float(point)
-        if not (math.isnan(number) or 0 < number < 1):
-            raise WeightsRefused(f"{origin}: operating point {index} is {number:g}, not in (0, 1).")
-        points.append(number)
-    return tuple(points)
 
 
 def checked_state(tensors: Mapping[Any, Any], origin: str) -> dict[str, torch.Tensor]:
@@ -161,18 +118,12 @@ def read_safetensors(data: bytes, origin: str) -> Checkpoint:
             stated[key] = json.loads(metadata[key]) if key in metadata else None
         except ValueError as error:
             raise WeightsRefused(f'{origin}: its metadata "{key}" is no JSON.') from error
-    return _checkpoint(tensors, stated["labels"], stated["op_threshs"], origin)
+    return Checkpoint(checked_state(tensors, origin), stated["labels"], stated["op_threshs"])
 
 
-def write_safetensors(checkpoint: Checkpoint) -> bytes:
-    """The safetensors file that `read_safetensors` reads back exactly."""
-    metadata = {}
-    if checkpoint.labels is not None:
-        metadata["labels"] = json.dumps(checkpoint.labels)
-    if checkpoint.operating_points is not None:
-        points = [None if math.isnan(point) else point for point in checkpoint.operating_points]
-        metadata["op_threshs"] = json.dumps(points)
-    return safetensors.torch.save(checkpoint.state, metadata)
+def write_safetensors(state: Mapping[str, torch.Tensor]) -> bytes:
+    """The safetensors file that `read_safetensors` reads back to the same numbers."""
+    return safetensors.torch.save(dict(state))
 
 
 def read_torch(data: bytes, origin: str, *, trusted: bool) -> Checkpoint:
@@ -188,14 +139,15 @@ def read_torch(data: bytes, origin: str, *, trusted: bool) -> Checkpoint:
             it does not fit this network.
     """
     content = _unpickle(data, origin) if trusted else _load_plain(data, origin)
-    labels = points = None
+    labels: object = None
+    points: object = None
     if isinstance(content, torch.nn.DataParallel):
         content = content.module
     if isinstance(content, torch.nn.Module):
         # Only what was set on this very module: the class has a list of all 18 pathologies,
         # which would name outputs that were never trained.
         own = vars(content)
-        labels = own.get("targets") or own.get("pathologies")
+        labels = own.get("targets", own.get("pathologies"))
         points = getattr(content, "op_threshs", None)
         for module in content.modules():
             # Absent from modules pickled by PyTorch before 1.6; state_dict() asks for it.
@@ -207,18 +159,12 @@ def read_torch(data: bytes, origin: str, *, trusted: bool) -> Checkpoint:
     points = tensors.pop("op_threshs", points)
     if isinstance(points, torch.Tensor):
         points = points.tolist()
-    return _checkpoint(tensors, labels, points, origin)
+    if isinstance(labels, np.ndarray):
+        labels = labels.tolist()
+    return Checkpoint(checked_state(tensors, origin), labels, points)
 
 
-def _checkpoint(tensors: Mapping[Any, Any], labels: Any, points: Any, origin: str) -> Checkpoint:
-    return Checkpoint(
-        checked_state(tensors, origin),
-        None if labels is None else parse_labels(labels, origin),
-        None if points is None else parse_operating_points(points, origin),
-    )
-
-
-def _load_plain(data: bytes, origin: str) -> Any:
+def _load_plain(data: bytes, origin: str) -> object:
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -231,7 +177,7 @@ def _load_plain(data: bytes, origin: str) -> Any:
         raise WeightsRefused(f"{origin} is damaged or no PyTorch file.") from error
 
 
-def _unpickle(data: bytes, origin: str) -> Any:
+def _unpickle(data: bytes, origin: str) -> object:
     try:
         with warnings.catch_warnings():
             # A class whose source changed since it was pickled; only its tensors are used.

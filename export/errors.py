@@ -3,6 +3,8 @@
 SetupFault
 ├── WeightsRefused      a checkpoint is unknown, damaged, not what it says, or not trusted
 └── DownloadFailed      weights could not be fetched; the message says what to do instead
+
+None of them ever reaches an HTTP answer: their messages may name files and span lines.
 """
 
 from __future__ import annotations
