@@ -60,7 +60,13 @@ class Export:
     manifest: Manifest
 
 
-def export_bundle(weights: Weights, out: Path, images: Path | None, report: Report) -> Export:
+def export_bundle(
+    weights: Weights,
+    out: Path,
+    images: Path | None,
+    report: Report,
+    limit: float = MAX_LOGIT_DIFFERENCE,
+) -> Export:
     """Export weights into a verified bundle.
 
     Args:
@@ -68,6 +74,7 @@ def export_bundle(weights: Weights, out: Path, images: Path | None, report: Repo
         out: Folder of bundles; this one becomes `out / weights.name`.
         images: Folder of radiographs to compare on beside the phantoms.
         report: Told of each step.
+        limit: Largest |logit difference| of a float32 graph, relative beyond a logit of 1.
 
     Raises:
         ParityFailed: A graph is out of tolerance; nothing was published.
@@ -95,7 +102,7 @@ def export_bundle(weights: Weights, out: Path, images: Path | None, report: Repo
                     "against": "torchxrayvision.models.DenseNet, eager PyTorch",
                     "images": list(evidence.names),
                     "refused": list(evidence.refused),
-                    "limit_logit": MAX_LOGIT_DIFFERENCE,
+                    "limit_logit": limit,
                     "variants": {
                         name: [deviation.as_json() for deviation in deviations]
                         for name, deviations in parity.items()
@@ -110,7 +117,7 @@ def export_bundle(weights: Weights, out: Path, images: Path | None, report: Repo
             f"{name}, {fault}"
             for name, deviations in parity.items()
             for deviation in deviations
-            for fault in deviation.faults()
+            for fault in deviation.faults(limit)
         ]
         if faults:
             raise ParityFailed("no parity, nothing published: " + "; ".join(faults))

@@ -27,12 +27,33 @@ import click
     help="Folder of radiographs to compare on, beside the phantoms.",
 )
 @click.option(
+    "--sha256", metavar="HEX", help="Digest that the weights' file must have; then it is trusted."
+)
+@click.option(
+    "--trust-pickle",
+    is_flag=True,
+    help="Let code in a pickled file of unknown digest run. Only for files you made yourself.",
+)
+@click.option(
+    "--like",
+    metavar="NAME",
+    help="Official weights whose labels and operating points a file shares.",
+)
+@click.option(
     "--register/--no-register",
     default=True,
     show_default=True,
     help="Copy the bundle into BentoML's model store under an exact tag.",
 )
-def export(weights: str, out: Path, images: Path | None, register: bool) -> None:
+def export(
+    weights: str,
+    out: Path,
+    images: Path | None,
+    sha256: str | None,
+    trust_pickle: bool,
+    like: str | None,
+    register: bool,
+) -> None:
     """Turn a frozen checkpoint into a verified model bundle.
 
     Every graph is compared with TorchXRayVision's own eager network before anything is
@@ -55,7 +76,10 @@ def export(weights: str, out: Path, images: Path | None, register: bool) -> None
     def report(line: str) -> None:
         click.echo(f"[{time.monotonic() - started:5.1f} s] {line}", err=True)
 
-    done = export_bundle(load_weights(weights), out, images, report)
+    loaded = load_weights(
+        weights, sha256=sha256, trust_unknown_pickle=trust_pickle, labels_from=like
+    )
+    done = export_bundle(loaded, out, images, report)
     if register:
         report(
             f"registered in BentoML's model store as {copy_to_store(done.folder, done.manifest)}"

@@ -15,7 +15,10 @@ from service.scores import OPERATING_POINT, op_norm, sigmoid
 
 BATCH_SIZES = (1, 3, 16)
 MAX_LOGIT_DIFFERENCE = 1e-4
-"""What float32 may differ by: sums are taken in another order, and nothing else happens."""
+"""What float32 may differ by: sums are taken in another order, and nothing else happens.
+
+Absolute up to a logit of 1 and relative beyond, because a sum's rounding error grows with it.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,28 +29,30 @@ class Deviation:
         batch_size: Images a run; the last batch may be smaller.
         images: Images compared.
         max_logit: Largest |logit difference|.
+        max_logit_relative: Largest |logit difference| / max(1, |logit|).
         max_probability: Largest |probability difference|.
         max_score: Largest |score difference|.
         changed_decisions: Decisions that fell on the other side of the operating point.
-        max_cam: Largest |difference| between the mean of a class activation map plus bias
-            and the logit it explains.
+        max_cam_relative: Largest |difference| / max(1, |logit|) between the mean of a class
+            activation map plus bias and the logit it explains.
     """
 
     batch_size: int
     images: int
     max_logit: float
+    max_logit_relative: float
     max_probability: float
     max_score: float
     changed_decisions: int
-    max_cam: float
+    max_cam_relative: float
 
-    def faults(self, limit: float = MAX_LOGIT_DIFFERENCE) -> list[str]:
+    def faults(self, limit: float) -> list[str]:
         """The figures that are out of tolerance, in words; empty where there is parity."""
         found = []
-        if not self.max_logit <= limit:
-            found.append(f"|logit difference| {self.max_logit:.3g} > {limit:g}")
-        if not self.max_cam <= limit:
-            found.append(f"|mean of cams + bias - logit| {self.max_cam:.3g} > {limit:g}")
+        if not self.max_logit_relative <= limit:
+            found.append(f"|logit difference| {self.max_logit_relative:.3g} > {limit:g}")
+        if not self.max_cam_relative <= limit:
+            found.append(f"|mean of cams + bias - logit| {self.max_cam_relative:.3g} > {limit:g}")
         if self.changed_decisions:
             found.append(f"{self.changed_decisions} changed decisions")
         return [f"batch size {self.batch_size}: {fault}" for fault in found]
@@ -93,6 +98,8 @@ def compare(
     probabilities = sigmoid(logits)
     scores = op_norm(probabilities, np.array(operating_points, np.float32))
 
+    scale = np.maximum(1, np.abs(reference.logits))
+
     def largest(ours: np.ndarray, theirs: np.ndarray) -> float:
         return float(np.abs(ours - theirs)[:, named].max())
 
@@ -101,8 +108,9 @@ def compare(
         batch_size=batch_size,
         images=len(logits),
         max_logit=largest(logits, reference.logits),
+        max_logit_relative=largest(logits / scale, reference.logits / scale),
         max_probability=largest(probabilities, reference.probabilities),
         max_score=largest(scores, reference.scores),
         changed_decisions=int(changed[:, named].sum()),
-        max_cam=largest(averages, logits),
+        max_cam_relative=largest(averages / scale, logits / scale),
     )

@@ -31,7 +31,7 @@ def gradcam(image: Path | None, target: str, out: Path, bundle: str | None) -> N
         from service.explainer import open_explainer
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"heat maps need {error.name}, which is not installed: "
+            f"drawing heat maps needs {error.name}, which is not installed: "
             "pip install 'cxr-pneumonia[explain]'"
         ) from error
     from service.settings import read_settings

@@ -1,0 +1,190 @@
+"""The micro-batcher, without HTTP."""
+
+import asyncio
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from service.batching import MicroBatcher
+from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Unavailable
+
+LONG = 30.0
+
+
+@dataclass
+class Answer:
+    logits: np.ndarray
+    cams: np.ndarray
+
+
+class Network:
+    """A tiny network that can be held: each row's logits are its first pixel."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def run(self, pixels: np.ndarray) -> Answer:
+        self.batches.append(len(pixels))
+        self.entered.set()
+        assert self.gate.wait(LONG)
+        if (pixels[:, 0, 0, 0] < 0).any():
+            raise RuntimeError("a row that this network cannot do")
+        logits = np.repeat(pixels[:, 0, 0, :1], 18, axis=1)
+        return Answer(logits, np.zeros((len(pixels), 18, 7, 7), np.float32))
+
+
+def image(value: float) -> np.ndarray:
+    return np.full((1, 224, 224), value, np.float32)
+
+
+def soon(seconds: float = LONG) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(LONG):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def network():
+    network = Network()
+    yield network
+    network.gate.set()
+
+
+@pytest.fixture
+async def batcher(network):
+    batcher = MicroBatcher(network.run, max_batch=4, max_waiting=6)
+    yield batcher
+    network.gate.set()
+    await batcher.close(LONG)
+
+
+async def held(batcher, network) -> asyncio.Task:
+    """Occupy the only slot with one image until the gate opens."""
+    network.gate.clear()
+    network.entered.clear()
+    task = asyncio.create_task(batcher.submit(image(0.5), soon()))
+    await until(network.entered.is_set)
+    return task
+
+
+async def test_a_lone_image_runs_at_once_and_alone(batcher, network):
+    """An idle runtime takes one image without waiting for company."""
+    row = await batcher.submit(image(0.25), soon())
+    assert network.batches == [1]
+    assert row.batch_size == 1
+    np.testing.assert_array_equal(row.logits, np.full(18, 0.25, np.float32))
+
+
+async def test_what_queued_meanwhile_runs_together_up_to_the_maximum(batcher, network):
+    """A busy runtime finds a queue and takes it in batches of at most max_batch, oldest first."""
+    first = await held(batcher, network)
+    rest = [asyncio.create_task(batcher.submit(image(n / 10), soon())) for n in range(6)]
+    await until(lambda: batcher.waiting == 6)
+    network.gate.set()
+    rows = await asyncio.gather(first, *rest)
+    assert network.batches == [1, 4, 2]
+    assert [float(row.logits[0]) for row in rows[1:]] == pytest.approx([n / 10 for n in range(6)])
+
+
+async def test_a_full_queue_turns_the_next_away_and_keeps_the_rest(batcher, network):
+    """Beyond the queue's bound an image is refused at once; accepted ones are still answered."""
+    first = await held(batcher, network)
+    rest = [asyncio.create_task(batcher.submit(image(0.1), soon())) for _ in range(6)]
+    await until(lambda: batcher.full)
+    with pytest.raises(Overloaded):
+        await batcher.submit(image(0.1), soon())
+    network.gate.set()
+    assert len(await asyncio.gather(first, *rest)) == 7
+
+
+async def test_expired_work_is_dropped_before_it_is_run(batcher, network):
+    """An image whose deadline passes in the queue is answered then, and never run."""
+    first = await held(batcher, network)
+    with pytest.raises(DeadlineExceeded):
+        await batcher.submit(image(0.1), soon(0.01))
+    network.gate.set()
+    await first
+    await batcher.submit(image(0.2), soon())
+    assert network.batches == [1, 1]
+
+
+async def test_a_deadline_holds_while_the_runtime_hangs(batcher, network):
+    """A caller whose image is being run gets an answer by its deadline all the same."""
+    network.gate.clear()
+    with pytest.raises(DeadlineExceeded):
+        await batcher.submit(image(0.1), soon(0.05))
+    assert batcher.stalled(0.01)
+    assert not batcher.stalled(LONG)
+
+
+async def test_a_cancelled_clients_work_is_dropped(batcher, network):
+    """An image whose client went away is not run."""
+    first = await held(batcher, network)
+    gone = asyncio.create_task(batcher.submit(image(0.1), soon()))
+    await until(lambda: batcher.waiting == 1)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    network.gate.set()
+    await first
+    await batcher.submit(image(0.2), soon())
+    assert network.batches == [1, 1]
+
+
+@pytest.mark.parametrize("bad", [0, 1, 3], ids=["first", "second", "last"])
+async def test_a_failing_image_fails_alone(batcher, network, bad):
+    """A batch that fails is run again in halves until the failure is one image's own."""
+    first = await held(batcher, network)
+    values = [-1.0 if n == bad else n / 10 for n in range(4)]
+    rest = [asyncio.create_task(batcher.submit(image(value), soon())) for value in values]
+    await until(lambda: batcher.waiting == 4)
+    network.gate.set()
+    await first
+    rows = await asyncio.gather(*rest, return_exceptions=True)
+    assert isinstance(rows.pop(bad), InferenceFailed)
+    good = [value for value in values if value >= 0]
+    assert [float(row.logits[0]) for row in rows] == pytest.approx(good)
+
+
+async def test_closing_answers_what_was_accepted_and_refuses_the_rest(network):
+    """A batcher that closes finishes its queue; later images are told that it is closing."""
+    batcher = MicroBatcher(network.run, max_batch=2)
+    tasks = [asyncio.create_task(batcher.submit(image(0.1), soon())) for _ in range(5)]
+    await asyncio.sleep(0)
+    await batcher.close(LONG)
+    assert len(await asyncio.gather(*tasks)) == 5
+    with pytest.raises(Unavailable):
+        await batcher.submit(image(0.1), soon())
+
+
+async def test_closing_does_not_wait_for_a_hung_runtime_beyond_its_time(network):
+    """What cannot be finished in time is told so."""
+    batcher = MicroBatcher(network.run, max_batch=1)
+    running = await held(batcher, network)
+    queued = asyncio.create_task(batcher.submit(image(0.1), soon()))
+    await until(lambda: batcher.waiting == 1)
+    await batcher.close(0.01)
+    with pytest.raises(Unavailable):
+        await queued
+    running.cancel()
+    network.gate.set()
+
+
+async def test_two_slots_run_two_batches_at_a_time(network):
+    """With two slots a second image does not wait for the first."""
+    batcher = MicroBatcher(network.run, slots=2, max_batch=1)
+    first = await held(batcher, network)
+    second = asyncio.create_task(batcher.submit(image(0.2), soon()))
+    await until(lambda: len(network.batches) == 2)
+    network.gate.set()
+    await asyncio.gather(first, second)
+    await batcher.close(LONG)

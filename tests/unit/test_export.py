@@ -1,0 +1,154 @@
+"""Export: proof before publication, all or nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.build import PARITY, export_bundle
+from export.errors import ParityFailed
+from export.evidence import folder, phantoms
+from export.graphs import ONNX
+from export.network import ExportableNetwork
+from export.parity import BATCH_SIZES, Deviation, compare, eager_reference
+from export.publish import bento_tag, publish, register, staging
+from export.upstream import eager_network, run_eager
+from export.weights import load_weights
+from service.bundle import Manifest, open_bundle, read_manifest
+from service.runtime import Outputs
+
+
+def test_the_exportable_network_answers_as_the_library_does(network):
+    """Our wrapper around random weights gives the library's logits, and cams that explain them."""
+    pixels = np.random.default_rng(0).random((3, 1, 224, 224), np.float32)
+    logits, cams = ExportableNetwork(network)(torch.from_numpy(pixels))
+    with torch.inference_mode():
+        theirs = network(torch.from_numpy(pixels) * 2048 - 1024)
+    torch.testing.assert_close(logits, theirs, atol=1e-5, rtol=1e-5)
+    averages = cams.mean(dim=(2, 3)) + network.classifier.bias
+    torch.testing.assert_close(averages, logits, atol=1e-5, rtol=1e-5)
+
+
+def test_parity_of_the_demo_bundle_is_on_record(demo_bundle):
+    """parity.json proves both graphs at every batch size: logits to 1e-4, every decision."""
+    parity = json.loads((demo_bundle / PARITY).read_text())
+    for name in ("onnxruntime-float32", "torchscript-float32"):
+        deviations = parity["variants"][name]
+        assert [deviation["batch_size"] for deviation in deviations] == list(BATCH_SIZES)
+        for deviation in deviations:
+            assert deviation["images"] == len(parity["images"]) >= 16
+            assert deviation["max_logit"] <= 1e-4
+            assert deviation["changed_decisions"] == 0
+
+
+def test_the_golden_pair_is_the_librarys_own_answer(demo_bundle):
+    """The golden output in the bundle comes from the library, not from a graph."""
+    pixels, logits = open_bundle(demo_bundle).golden_pair()
+    theirs = run_eager(eager_network(load_weights("demo")), pixels).logits
+    np.testing.assert_allclose(logits, theirs, atol=1e-5)
+
+
+class _Shifted:
+    """A runtime that answers as the library does, but for a shift of every logit."""
+
+    def __init__(self, library, shift: float) -> None:
+        self._library, self._shift = library, shift
+
+    def run(self, pixels: np.ndarray) -> Outputs:
+        logits = run_eager(self._library, pixels).logits + np.float32(self._shift)
+        cams = np.broadcast_to(logits[:, :, None, None], (*logits.shape, 7, 7))
+        return Outputs(logits, cams)
+
+
+@pytest.mark.parametrize(
+    ("shift", "named"),
+    [(0.0, []), (2e-3, ["logit difference"]), (3.0, ["logit difference", "changed decisions"])],
+    ids=["exact", "drifted", "another decision"],
+)
+def test_parity_names_the_figure_that_is_out_of_tolerance(shift, named):
+    """A graph that drifts is caught, and the fault says by how much and at which batch size."""
+    weights = load_weights("demo")
+    library = eager_network(weights)
+    evidence = phantoms(range(90_000, 90_001))
+    reference = eager_reference(library, evidence)
+    deviation = compare(
+        _Shifted(library, shift),
+        reference,
+        evidence,
+        weights.labels,
+        weights.operating_points,
+        np.zeros(18, np.float32),
+        3,
+    )
+    faults = deviation.faults(1e-4)
+    assert len(faults) == len(named)
+    for fault, name in zip(faults, named, strict=True):
+        assert fault.startswith("batch size 3: ")
+        assert name in fault
+
+
+def test_a_figure_that_is_not_a_number_is_out_of_tolerance():
+    """NaN never passes for parity."""
+    deviation = Deviation(1, 1, float("nan"), float("nan"), 0.0, 0.0, 0, 0.0)
+    assert deviation.faults(1e-4) == ["batch size 1: |logit difference| nan > 0.0001"]
+
+
+def test_out_of_tolerance_publishes_nothing(tmp_path):
+    """Where parity fails the old bundle stays as it was and nothing is left beside it."""
+    old = tmp_path / "demo"
+    old.mkdir()
+    (old / "manifest.json").write_text("old")
+    weights = load_weights("demo")
+    with pytest.raises(ParityFailed, match=r"onnxruntime-float32, batch size 1: \|logit"):
+        export_bundle(weights, tmp_path, None, lambda _line: None, limit=1e-9)
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    assert (old / "manifest.json").read_text() == "old"
+
+
+def test_publishing_exchanges_the_folders(tmp_path, demo_bundle):
+    """A published bundle replaces the old one whole: no file of the old one is left."""
+    manifest = read_manifest(demo_bundle)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "leftover").write_text("old")
+    with staging(tmp_path, "demo") as staged:
+        (staged / ONNX).write_bytes(b"graph")
+        target = publish(staged, manifest, tmp_path)
+    assert sorted(path.name for path in target.iterdir()) == ["manifest.json", ONNX]
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_the_model_store_holds_the_bundle_under_its_exact_tag(demo_bundle):
+    """Registering copies the bundle under cxr-NAME:VERSION; doing it again changes nothing."""
+    import bentoml
+
+    manifest: Manifest = read_manifest(demo_bundle)
+    tag = register(demo_bundle, manifest)
+    assert tag == bento_tag(manifest) == f"cxr-demo:{manifest.version}"
+    assert register(demo_bundle, manifest) == tag
+    stored = open_bundle(Path(bentoml.models.get(tag).path))
+    assert stored.manifest == manifest
+
+
+def test_evidence_names_the_files_that_it_could_not_read(tmp_path, phantom_png):
+    """Comparison images come through the service's own decoder; others are listed, not lost."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "good.png").write_bytes(phantom_png(1))
+    (tmp_path / "notes.txt").write_text("no image")
+    evidence = folder(tmp_path)
+    assert evidence.names == ("a/good.png",)
+    assert evidence.pixels.shape == (1, 1, 224, 224)
+    assert [refused.split(":")[0] for refused in evidence.refused] == ["notes.txt"]
+
+
+def test_random_weights_of_upstreams_pickle_export(tmp_path, published):
+    """A whole pickled module of random weights becomes a bundle with labels of its own kind."""
+    weights = load_weights(
+        str(published), trust_unknown_pickle=True, labels_from="densenet121-res224-all"
+    )
+    exported = export_bundle(weights, tmp_path, None, lambda _line: None)
+    manifest = read_manifest(exported.folder)
+    assert manifest.named()[8] == "Pneumonia"
+    assert len(manifest.named()) == 18
+    assert not manifest.weights.demo

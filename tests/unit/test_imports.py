@@ -1,0 +1,75 @@
+"""What may import what."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+OFFLINE = ("torch", "torchvision", "torchxrayvision", "onnx", "nncf", "safetensors", "scipy")
+
+BLOCKED = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+CXR = "from service.cli import main; sys.argv[0] = 'cxr'; main()"
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run code in an interpreter in which the offline packages cannot be imported."""
+    blocked = BLOCKED.format(names=OFFLINE)
+    return subprocess.run(
+        [sys.executable, "-c", blocked + code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_imports_run_one_way():
+    """The contracts in pyproject.toml hold: service imports nothing of export or bench."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_service_starts_without_the_offline_packages():
+    """service.app, with all that it wires, imports where torch and the exporters are absent."""
+    done = run("import service.app, service.predictor, service.cli; print('started')")
+    assert done.stdout == "started\n", done.stderr
+
+
+def test_predict_works_without_the_offline_packages(demo_bundle, tmp_path, phantom_png):
+    """The base install scores an image from the command line."""
+    image = tmp_path / "phantom.png"
+    image.write_bytes(phantom_png(1))
+    done = run(CXR, "predict", str(image), "--json", "--bundle", str(demo_bundle))
+    assert done.returncode == 0, done.stderr
+    assert '"finding":"Pneumonia"' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package"),
+    [(["gradcam", "x.png"], "torch"), (["export", "--weights", "demo"], "scipy")],
+    ids=["gradcam", "export"],
+)
+def test_a_command_whose_packages_are_absent_says_what_to_install(arguments, package):
+    """Without its extra a command fails with exit status 1 and names the extra."""
+    done = run(CXR, *arguments)
+    assert done.returncode == 1
+    assert f"needs {package}, which is not installed: pip install 'cxr-pneumonia[" in done.stderr
+
+
+def test_importing_service_imports_nothing_heavy():
+    """`import service` loads neither the framework nor numpy: the classes come when asked for."""
+    done = run("import service; print(sorted({'bentoml', 'numpy', 'pydantic'} & set(sys.modules)))")
+    assert done.stdout == "[]\n", done.stderr
