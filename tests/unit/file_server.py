@@ -37,7 +37,7 @@ class FileServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: N802 (the base class asks for this name)
+    def do_GET(self):
         how = self.server.behaviour
         wanted, condition = self.headers["Range"], self.headers["If-Range"]
         how.asked.append((wanted, condition))
