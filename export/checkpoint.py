@@ -91,8 +91,11 @@ def checked_state(tensors: Mapping[Any, Any], origin: str) -> dict[str, torch.Te
             )
         if not tensor.is_floating_point():
             raise WeightsRefused(f'{origin}: "{name}" holds {tensor.dtype}, not floating point.')
-        state[name] = tensor.detach().to("cpu", torch.float32).contiguous().clone()
-        if not bool(state[name].isfinite().all()):
+        # Copied, since tensors that share memory cannot be written to safetensors; by numpy, since
+        # torch would start its threads for each of these small tensors.
+        values = tensor.detach().to("cpu", torch.float32).numpy().copy(order="C")
+        state[name] = torch.from_numpy(values)
+        if not np.isfinite(values).all():
             raise WeightsRefused(f'{origin}: "{name}" holds numbers that are not finite.')
     return state
 

@@ -2,7 +2,8 @@
 
 SetupFault
 ├── WeightsRefused      a checkpoint is unknown, damaged, not what it says, or not trusted
-└── DownloadFailed      weights could not be fetched; the message says what to do instead
+├── DownloadFailed      weights could not be fetched; the message says what to do instead
+└── ParityFailed        a graph does not answer as the library's network does
 
 None of them ever reaches an HTTP answer: their messages may name files and span lines.
 """

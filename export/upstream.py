@@ -6,6 +6,7 @@ import importlib
 import sys
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,7 @@ INPUT_RESOLUTION = 224
 """Side of the input in pixels (`input_resolution` of every `*-res224-*` entry upstream)."""
 
 
+@lru_cache
 def expected_shapes() -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor in the state dict of the library's 18-output DenseNet."""
     with torch.device("meta"):

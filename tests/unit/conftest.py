@@ -5,6 +5,10 @@ import torch
 from checkpoints import random_network
 from file_server import FileServer
 
+# Where other work keeps the cores busy, torch's threads wait for each other: the networks here
+# are run on an image or two, which one thread does as fast.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def network():

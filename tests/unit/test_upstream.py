@@ -12,7 +12,7 @@ NAMES = ["all", "nih", "pc", "chex", "rsna", "mimic_nb", "mimic_ch"]
 
 
 def test_there_are_seven_official_names():
-    """The official names are those of TorchXRayVision's DenseNet-121, and no ResNet is among them."""
+    """The official names are TorchXRayVision's DenseNet-121 ones, without its ResNet."""
     assert list(OFFICIAL) == [f"densenet121-res224-{name}" for name in NAMES]
 
 
