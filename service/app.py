@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import os
 from functools import partial
 from typing import Any
 
@@ -11,34 +11,57 @@ import bentoml
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.answer import Prediction
-from service.batching import MicroBatcher
+from service.answer import PNEUMONIA, Prediction
+from service.batch_answer import BatchAnswer, answer_each
 from service.bundle import open_bundle
+from service.edge.api_keys import ApiKeys, KeysRequired
+from service.edge.disconnect import unless_gone
 from service.edge.faults import FaultResponse, FaultShape
-from service.edge.form import Form, read_form
-from service.edge.image_form import ImageForm, Picture, TargetForm
+from service.edge.form import Intake, read_form
+from service.edge.image_form import ImageForm, ImagesForm, Picture, TargetForm
+from service.edge.observed import Observed, record
+from service.edge.pages import pages
 from service.edge.relay import Relay, explainer_address
+from service.edge.secured import Secured
 from service.errors import CxrError
-from service.predictor import open_predictor, prepare
-from service.settings import bundle_folder, read_settings
+from service.explanation_lane import ExplanationLane
+from service.logs import log_as_json
+from service.prediction_lane import PredictionLane
+from service.predictor import open_predictor
+from service.settings import Settings, bundle_folder, read_settings
+from service.watchdog import beat, watch
 
 _EXPLAINER = "explainer"
-_FRAMEWORK = {
-    "traffic": {"timeout": 120},
+_FRAMEWORK: dict[str, Any] = {
+    # Deadlines are ours and shorter. This one only frees what no deadline of ours reached.
+    "traffic": {"timeout": 660},
     "logging": {"access": {"enabled": False}},
+    "metrics": {"enabled": False},
     "runner_probe": {"enabled": False},
 }
-
-
-def _verify() -> None:
-    """Runs in the supervising process before any worker starts: a bad bundle ends it here."""
-    open_bundle(bundle_folder(read_settings()))
+_PATHS = frozenset({"/", "/predict", "/predict_batch", "/gradcam", "/docs.json"})
 
 
 def _behind_the_edge(service: Any) -> Any:
-    """Wrap a service in the middleware that every request passes, outermost first."""
+    """Put a service behind the middleware that every request passes, outermost first."""
+    settings = read_settings()
+    keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
+    service.add_asgi_middleware(
+        Observed, service=service.name, paths=_PATHS, log_requests=settings.log_requests
+    )
+    service.add_asgi_middleware(Secured)
     service.add_asgi_middleware(FaultShape)
+    service.add_asgi_middleware(KeysRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
+    service.mount_asgi_app(pages, path="/", name="pages")
     return service
+
+
+def _supervise() -> None:
+    """Runs in the supervising process before any worker: a bad bundle ends the start here."""
+    settings = read_settings()
+    log_as_json()
+    open_bundle(bundle_folder(settings))
+    watch(settings.stall_seconds)
 
 
 @_behind_the_edge
@@ -52,22 +75,33 @@ class Explainer:
     def __init__(self) -> None:
         from service.explainer import open_explainer
 
+        log_as_json()
         self._settings = read_settings()
+        os.nice(self._settings.explain_nice)
+        self._intake = Intake(self._settings.max_held_bytes)
         self._explainer = open_explainer(self._settings)
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._lane = ExplanationLane(self._settings)
 
     @bentoml.on_deployment
-    def verify() -> None:  # called on the class, in the supervising process
-        _verify()
+    def supervise() -> None:  # called on the class, in the supervising process
+        _supervise()
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))
+
+    def __is_alive__(self) -> bool:
+        return not self._lane.stalled
 
     @bentoml.api(route="/gradcam", input_spec=TargetForm, output_spec=Picture)
     async def gradcam(self, image: Request, target: Request) -> Response:
         """Draw where the score of a finding came from: a PNG in the radiograph's own size."""
         try:
-            form = await read_form(image, "image", max_bytes=self._settings.max_bytes)
-            wanted = form.texts.get("target", "Pneumonia")
-            work = partial(self._explainer.explain, form.files[0], wanted)
-            drawn = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            self._lane.check_room()
+            async with read_form(image, "image", self._settings, self._intake) as form:
+                wanted = form.texts.get("target", PNEUMONIA)
+                work = partial(self._explainer.explain, form.files[0], wanted)
+                drawn = await unless_gone(image, self._lane.run(work))
         except CxrError as fault:
             return FaultResponse(fault)
         return Response(drawn.png, media_type="image/png")
@@ -82,48 +116,80 @@ class ChestRadiographs:
     """
 
     explainer = bentoml.depends(Explainer)
-    _batcher: MicroBatcher
 
     def __init__(self) -> None:
-        self._settings = read_settings()
-        self._predictor = open_predictor(self._settings)
-        self._decoders = ThreadPoolExecutor(2, thread_name_prefix="decode")
-        self._relay = Relay(
+        log_as_json()
+        self._settings: Settings = read_settings()
+        self._intake = Intake(self._settings.max_held_bytes)
+        self._lane = PredictionLane(open_predictor(self._settings), self._settings)
+        self._explainers = Relay(
             explainer_address(_EXPLAINER, self._settings),
             timeout=self._settings.explain_deadline_seconds,
+            limit=self._settings.explain_queue + 1,
         )
 
     @bentoml.on_deployment
-    def verify() -> None:  # called on the class, in the supervising process
-        _verify()
+    def supervise() -> None:  # called on the class, in the supervising process
+        _supervise()
 
     @bentoml.on_startup
     async def start(self) -> None:
-        self._batcher = MicroBatcher(self._predictor.runtime.run)
+        await self._lane.start()
+        self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
-        await self._batcher.close(timeout=self._settings.drain_seconds)
-        await self._relay.close()
+        await self._explainers.close()
+        if not await self._lane.close():
+            os._exit(1)  # a runtime that hangs would keep the interpreter from ending
+
+    def __is_alive__(self) -> bool:
+        return not self._lane.stalled
+
+    def __is_ready__(self) -> bool:
+        return self._lane.ready
 
     @bentoml.api(route="/predict", input_spec=ImageForm, output_spec=Prediction)
     async def predict(self, image: Request) -> Response:
         """Say how likely each finding is on one radiograph."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.deadline_seconds
         try:
-            form: Form = await read_form(image, "image", max_bytes=self._settings.max_bytes)
-            prepared = await loop.run_in_executor(self._decoders, prepare, form.files[0])
-            row = await self._batcher.submit(prepared.input.pixels, deadline)
-            answer = self._predictor.answer(prepared, row.logits)
+            self._lane.check_room()
+            async with read_form(image, "image", self._settings, self._intake) as form:
+                deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
+                answer, timings = await unless_gone(
+                    image, self._lane.predict(form.files[0], deadline)
+                )
         except CxrError as fault:
             return FaultResponse(fault)
+        record(image.scope).update(
+            timings.as_milliseconds(), sha256_pixels=answer.image.sha256_pixels
+        )
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    @bentoml.api(route="/predict_batch", input_spec=ImagesForm, output_spec=BatchAnswer)
+    async def predict_batch(self, images: Request) -> Response:
+        """Score several radiographs: one answer an image, in order, a prediction or an error."""
+        try:
+            self._lane.check_room()
+            async with read_form(
+                images,
+                "images",
+                self._settings,
+                self._intake,
+                max_files=self._settings.max_images,
+            ) as form:
+                answer = await unless_gone(
+                    images, answer_each(self._lane, form.files, self._settings)
+                )
+        except CxrError as fault:
+            return FaultResponse(fault)
+        record(images.scope).update(images=len(answer.answers), failed=answer.failed)
         return Response(answer.model_dump_json(), media_type="application/json")
 
     @bentoml.api(route="/gradcam", input_spec=TargetForm, output_spec=Picture)
     async def gradcam(self, image: Request, target: Request) -> Response:
         """Draw where the score of a finding came from: a PNG in the radiograph's own size."""
         try:
-            return await self._relay.forward(image, "/gradcam")
+            return await self._explainers.forward(image, "/gradcam")
         except CxrError as fault:
             return FaultResponse(fault)

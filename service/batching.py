@@ -128,8 +128,12 @@ class MicroBatcher:
         finally:
             timer.cancel()
 
-    async def close(self, timeout: float) -> None:
-        """Answer what was accepted, for up to `timeout` seconds, and stop."""
+    async def close(self, timeout: float) -> bool:
+        """Answer what was accepted, for up to `timeout` seconds, and stop.
+
+        Returns:
+            Whether nothing is running any more.
+        """
         self._closing = True
         self._arrived.set()
         _, late = await asyncio.wait(self._slots, timeout=timeout)
@@ -140,6 +144,7 @@ class MicroBatcher:
                 entry.answer.set_exception(Unavailable("The service is shutting down."))
         self._queue.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        return not late
 
     async def _serve(self, slot: int) -> None:
         """Run batches until the batcher closes and the queue is empty."""

@@ -42,6 +42,11 @@ class CxrError(Exception):
         self.code = code or type(self).code
         self.detail = detail
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to an answer of this status."""
+        return {}
+
     def body(self) -> dict[str, Any]:
         """The one JSON shape of every error answer."""
         return {"error": {"code": self.code, "message": self.message, "detail": self.detail}}
@@ -63,6 +68,15 @@ class TruncatedImage(ClientFault):
 class Unauthorised(ClientFault):
     status = 401
     code = "unauthorised"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "ApiKey"}
+
+
+class TooSlow(ClientFault):
+    status = 408
+    code = "too_slow"
 
 
 class TooLarge(ClientFault):
@@ -91,6 +105,10 @@ class Overloaded(ClientFault):
     def __init__(self, message: str, *, retry_after: int = 1, **detail: Any) -> None:
         super().__init__(message, retry_after=retry_after, **detail)
         self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after)}
 
 
 class ServerFault(CxrError):

@@ -64,5 +64,5 @@ def open_explainer(settings: Settings) -> Explainer:
         SetupFault: The bundle is not to be trusted; the message says why.
     """
     bundle = open_bundle(bundle_folder(settings))
-    network = load_network(bundle.path(bundle.manifest.explainer), settings.threads)
+    network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
     return Explainer(bundle.manifest, network)

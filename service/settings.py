@@ -38,15 +38,57 @@ class Settings(BaseSettings):
     max_bytes: int = Field(
         64 << 20, ge=1 << 10, le=1 << 30, description="Bytes of a request's body at the most."
     )
+    max_held_bytes: int = Field(
+        512 << 20,
+        ge=1 << 20,
+        description="Bytes of all bodies that are held at one time at the most.",
+    )
+    body_seconds: float = Field(
+        15.0, gt=0, le=600, description="Seconds within which a request's body must have arrived."
+    )
+    max_images: int = Field(
+        64, ge=1, le=1000, description="Images of one /predict_batch at the most."
+    )
+    max_batch: int = Field(8, ge=1, le=64, description="Images that the runtime takes at once.")
+    queue: int = Field(
+        128, ge=1, le=10_000, description="Images that may wait for the runtime; beyond it, 429."
+    )
+    decoders: int = Field(2, ge=1, le=64, description="Threads that decode images.")
     deadline_seconds: float = Field(
         10.0, gt=0, le=300, description="Seconds within which a prediction is answered or dropped."
+    )
+    stall_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=600,
+        description="Seconds after which a process that does not move is taken for hung.",
+    )
+    explain_queue: int = Field(
+        32, ge=1, le=1000, description="Heat maps that may wait to be drawn; beyond it, 429."
     )
     explain_deadline_seconds: float = Field(
         60.0, gt=0, le=300, description="Seconds within which a heat map is answered."
     )
+    explain_threads: int = Field(
+        1, ge=1, le=64, description="Threads of the process that draws heat maps."
+    )
+    explain_nice: int = Field(
+        10,
+        ge=0,
+        le=19,
+        description="How far the process that draws heat maps stands back for predictions.",
+    )
     drain_seconds: float = Field(
         20.0, ge=0, le=300, description="Seconds to finish accepted work when told to stop."
     )
+    api_keys_file: Path | None = Field(
+        None, description="File of the SHA-256 digests of accepted API keys, one a line."
+    )
+    allow_anonymous: bool = Field(
+        False,
+        description="Serve callers without an API key on addresses other than loopback.",
+    )
+    log_requests: bool = Field(True, description="Log one JSON line a request.")
     explainer_url: str | None = Field(
         None, description="Where the explainer is, if it is not a process of this service."
     )

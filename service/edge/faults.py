@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import http
 import json
+import logging
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import CxrError, Overloaded
+from service.edge.observed import record
+from service.errors import CxrError
+
+log = logging.getLogger("cxr.edge")
 
 _MARK = "cxr.fault"
 """Set in the scope of a request whose error answer is in our shape already."""
@@ -51,10 +55,12 @@ class FaultResponse(_Shaped, JSONResponse):
     """The answer to a fault of our own tree."""
 
     def __init__(self, fault: CxrError) -> None:
-        headers = {}
-        if isinstance(fault, Overloaded):
-            headers["Retry-After"] = str(fault.retry_after)
-        super().__init__(fault.body(), status_code=fault.status, headers=headers)
+        super().__init__(fault.body(), status_code=fault.status, headers=fault.headers)
+        self._code = fault.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record(scope)["outcome"] = self._code
+        await super().__call__(scope, receive, send)
 
 
 class FaultShape:
@@ -71,23 +77,32 @@ class FaultShape:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        started = False
         status = 0
         allow = b""
 
         async def shape(message: Message) -> None:
-            nonlocal status, allow
+            nonlocal started, status, allow
             if message["type"] == "http.response.start":
                 if message["status"] >= 400 and _MARK not in scope:
                     status = message["status"]
                     allow = dict(message["headers"]).get(b"allow", b"")
                     return
+                started = True
             elif status:
                 if not message.get("more_body"):
+                    started = True
                     await _send_shaped(send, status, allow)
                 return
             await send(message)
 
-        await self._app(scope, receive, shape)
+        try:
+            await self._app(scope, receive, shape)
+        except Exception:
+            log.exception("a request failed", extra={"request_id": record(scope).get("request_id")})
+            if started:
+                raise
+            await _send_shaped(send, 500, b"")
 
 
 async def _send_shaped(send: Send, status: int, allow: bytes) -> None:

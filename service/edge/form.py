@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import MalformedRequest, TooLarge
+from service.errors import MalformedRequest, Overloaded, TooLarge, TooSlow
+from service.settings import Settings
 
 _MULTIPART = "multipart/form-data"
 _HOW = "Send a multipart form with the image's file in the field {field!r}."
@@ -28,37 +31,110 @@ class Form:
     texts: dict[str, str]
 
 
+class Intake:
+    """The bytes of all bodies that are held at one time.
+
+    Args:
+        budget: Bytes at the most; a body that would exceed it is turned away.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Count bytes in.
+
+        Raises:
+            Overloaded: They do not fit.
+        """
+        if self.held + size > self._budget:
+            raise Overloaded("Too much is being uploaded at this moment; try again soon.")
+        self.held += size
+
+    def give_back(self, size: int) -> None:
+        self.held -= size
+
+
 class _InMemoryParser(MultiPartParser):
     """Keeps files in memory: the body's size is limited, and no image ever touches a disk."""
 
     spool_max_size = 1 << 40
 
 
-async def read_form(request: Request, field: str, *, max_bytes: int, max_files: int = 1) -> Form:
-    """Read a request's form.
+@asynccontextmanager
+async def read_form(
+    request: Request, field: str, settings: Settings, intake: Intake, *, max_files: int = 1
+) -> AsyncIterator[Form]:
+    """Read a request's form; its bytes count against the intake until the block is left.
 
     Args:
         request: The request, its body not read yet.
         field: Name of the field that holds image files.
-        max_bytes: Bytes of the whole body at the most, declared or not.
+        settings: Limits on the body's bytes and on the time that it may take.
+        intake: What all bodies together may hold.
         max_files: Files at the most.
 
     Raises:
         MalformedRequest: No multipart form, no file, too many, or a text where a file belongs.
-        TooLarge: The body is larger than `max_bytes`.
+        TooLarge: The body is larger than one may be.
+        TooSlow: It did not arrive in time.
+        Overloaded: All bodies together are larger than they may be.
     """
+    body = _Body(request, settings.max_bytes, intake)
+    try:
+        try:
+            form = await asyncio.wait_for(
+                _parse(request, field, body, max_files), settings.body_seconds
+            )
+        except asyncio.TimeoutError as error:
+            raise TooSlow(
+                f"The request did not arrive within {settings.body_seconds:g} seconds."
+            ) from error
+        yield form
+    finally:
+        intake.give_back(body.seen)
+
+
+class _Body:
+    """A request's body, cut off with an error once it is over a limit, whatever was declared."""
+
+    def __init__(self, request: Request, max_bytes: int, intake: Intake) -> None:
+        self._request = request
+        self._max_bytes = max_bytes
+        self._intake = intake
+        self.seen = 0
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        declared = self._request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._max_bytes:
+            raise self._too_large()
+        async for chunk in self._request.stream():
+            if self.seen + len(chunk) > self._max_bytes:
+                raise self._too_large()
+            self._intake.take(len(chunk))
+            self.seen += len(chunk)
+            yield chunk
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(
+            f"The request is larger than the {self._max_bytes / (1 << 20):g} MiB that are "
+            "accepted.",
+            max_bytes=self._max_bytes,
+        )
+
+
+async def _parse(request: Request, field: str, body: _Body, max_files: int) -> Form:
     how = _HOW.format(field=field)
     content_type = request.headers.get("content-type", "")
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
     if declared == "0" or (not declared and "transfer-encoding" not in request.headers):
         raise MalformedRequest(f"Nothing was sent. {how}", code="nothing_sent")
     if content_type.split(";")[0].strip().lower() != _MULTIPART:
         raise MalformedRequest(how, code="not_multipart")
     parser = _InMemoryParser(
         request.headers,
-        _limited(request.stream(), max_bytes),
+        body.chunks(),
         max_files=max_files,
         max_fields=16,
         max_part_size=1 << 16,
@@ -93,23 +169,6 @@ async def read_form(request: Request, field: str, *, max_bytes: int, max_files: 
     return Form(tuple(files), texts)
 
 
-async def _limited(stream: AsyncIterator[bytes], max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The stream, cut off with an error once it is over the limit, whatever was declared."""
-    seen = 0
-    async for chunk in stream:
-        seen += len(chunk)
-        if seen > max_bytes:
-            raise _too_large(max_bytes)
-        yield chunk
-
-
 def cut_off() -> MalformedRequest:
     """The fault of a caller that went away in the middle of its request."""
     return MalformedRequest("The connection was closed before the whole form was sent.")
-
-
-def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge(
-        f"The request is larger than the {max_bytes / (1 << 20):g} MiB that are accepted.",
-        max_bytes=max_bytes,
-    )

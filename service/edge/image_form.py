@@ -19,14 +19,24 @@ from starlette.requests import Request
 ImageFile = Annotated[Path, ContentType("image/*")]
 
 
-class ImageForm(IODescriptor):
-    """One radiograph."""
-
-    image: ImageFile = Field(description="PNG, JPEG or DICOM file of a frontal chest radiograph.")
+class _UnreadForm(IODescriptor):
+    """A form whose fields all hold the request itself, its body not read yet."""
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> IODescriptor:
         return cls.model_construct(**dict.fromkeys(cls.model_fields, request))
+
+
+class ImageForm(_UnreadForm):
+    """One radiograph."""
+
+    image: ImageFile = Field(description="PNG, JPEG or DICOM file of a frontal chest radiograph.")
+
+
+class ImagesForm(_UnreadForm):
+    """Several radiographs."""
+
+    images: list[ImageFile] = Field(description="Files as for /predict, the field repeated.")
 
 
 class TargetForm(ImageForm):

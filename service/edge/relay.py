@@ -16,10 +16,18 @@ from starlette.responses import Response
 
 from service.edge.faults import RelayedResponse
 from service.edge.form import cut_off
-from service.errors import DeadlineExceeded, Unavailable
+from service.edge.observed import record
+from service.errors import DeadlineExceeded, Overloaded, Unavailable
 from service.settings import Settings
 
-_PASSED_ON = ("content-type", "content-length", "accept", "traceparent", "x-request-id")
+_PASSED_ON = (
+    "content-type",
+    "content-length",
+    "accept",
+    "traceparent",
+    "x-request-id",
+    "x-api-key",
+)
 _PASSED_BACK = ("content-type", "retry-after")
 
 
@@ -34,17 +42,23 @@ class Relay:
     Args:
         address: http://… or unix:///…; None where there is no such service.
         timeout: Seconds to wait for an answer.
+        limit: Requests under way at the most.
     """
 
-    def __init__(self, address: str | None, timeout: float) -> None:
+    def __init__(self, address: str | None, timeout: float, limit: int) -> None:
         self._client: httpx.AsyncClient | None = None
+        self._limit = limit
+        self._under_way = 0
         if address is None:
             return
         parts = urlsplit(address)
         local = parts.scheme in ("unix", "file")
         self._client = httpx.AsyncClient(
             base_url="http://explainer" if local else address,
-            transport=httpx.AsyncHTTPTransport(uds=parts.path if local else None),
+            transport=httpx.AsyncHTTPTransport(
+                uds=parts.path if local else None,
+                limits=httpx.Limits(max_connections=limit, keepalive_expiry=4.0),
+            ),
             timeout=httpx.Timeout(timeout, connect=2.0),
         )
 
@@ -55,10 +69,16 @@ class Relay:
             Unavailable: The other service is not there or broke off.
             DeadlineExceeded: It did not answer in time.
             MalformedRequest: The caller went away in the middle of the body.
+            Overloaded: As many requests as may be are under way.
         """
         if self._client is None:
             raise Unavailable("Heat maps are not served here.", code="explainer_unavailable")
+        if self._under_way >= self._limit:
+            raise Overloaded("Too many heat maps are being drawn; try again soon.", retry_after=5)
+        kept = record(request.scope)
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        headers["x-request-id"] = kept["request_id"]
+        self._under_way += 1
         try:
             answer = await self._client.post(path, headers=headers, content=request.stream())
         except ClientDisconnect as error:
@@ -70,7 +90,11 @@ class Relay:
                 "The part of the service that draws heat maps is down.",
                 code="explainer_unavailable",
             ) from error
+        finally:
+            self._under_way -= 1
         passed = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
+        if answer.is_error:
+            kept["outcome"] = answer.json()["error"]["code"]
         return RelayedResponse(answer.content, answer.status_code, passed)
 
     async def close(self) -> None:

@@ -1,0 +1,80 @@
+"""The explanation lane: a bounded queue in front of the explainer, in its own process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from service.errors import DeadlineExceeded, Overloaded
+from service.metrics import INFERENCE_SECONDS, QUEUE_DEPTH, QUEUE_SECONDS
+from service.settings import Settings
+
+LANE = "explain"
+
+Result = TypeVar("Result")
+
+
+class ExplanationLane:
+    """One piece of work at a time, a bounded number waiting.
+
+    Args:
+        settings: Limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._inside = 0
+        self._running_since: float | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the work at hand hangs."""
+        since = self._running_since
+        return since is not None and time.monotonic() - since > self._settings.stall_seconds
+
+    def check_room(self) -> None:
+        """Turn a request away before its body is read.
+
+        Raises:
+            Overloaded: As many wait as may.
+        """
+        if self._inside > self._settings.explain_queue:
+            raise Overloaded("Too many heat maps are being drawn; try again soon.", retry_after=5)
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Run `work` when it is its turn.
+
+        Raises:
+            Overloaded: As many wait as may.
+            DeadlineExceeded: It was not done in time; work that had not begun is dropped.
+        """
+        self.check_room()
+        self._inside += 1
+        QUEUE_DEPTH.labels(LANE).set(self._inside)
+        queued = time.monotonic()
+        deadline = queued + self._settings.explain_deadline_seconds
+
+        def timed() -> Result:
+            started = time.monotonic()
+            if started > deadline:
+                raise DeadlineExceeded("The heat map was not ready by the deadline.")
+            QUEUE_SECONDS.labels(LANE).observe(started - queued)
+            self._running_since = started
+            try:
+                return work()
+            finally:
+                self._running_since = None
+                INFERENCE_SECONDS.labels(LANE).observe(time.monotonic() - started)
+
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._worker, timed)
+            return await asyncio.wait_for(future, self._settings.explain_deadline_seconds)
+        except asyncio.TimeoutError as error:
+            raise DeadlineExceeded("The heat map was not ready by the deadline.") from error
+        finally:
+            self._inside -= 1
+            QUEUE_DEPTH.labels(LANE).set(self._inside)

@@ -1,0 +1,32 @@
+"""Logs: one JSON object a line on standard error, the framework's lines among them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+
+from pythonjsonlogger.json import JsonFormatter
+
+_OURS = ("cxr", "bentoml", "uvicorn")
+
+
+class _Formatter(JsonFormatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        return moment.isoformat(timespec="milliseconds")
+
+
+def log_as_json() -> None:
+    """Have this project's and the framework's loggers write JSON; nothing is written twice."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        _Formatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        )
+    )
+    for name in _OURS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+    logging.getLogger("cxr").setLevel(logging.INFO)

@@ -1,0 +1,50 @@
+"""What Prometheus is told. Every label has a bounded set of values.
+
+Metrics of all processes meet in one /metrics where the framework sets up a shared folder.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+REQUEST_SECONDS = Histogram(
+    "cxr_request_seconds",
+    "From the first byte of a request to the last of its answer.",
+    ["service", "path", "outcome"],
+    buckets=_SECONDS,
+)
+DECODE_SECONDS = Histogram(
+    "cxr_decode_seconds",
+    "From a file's bytes to the network's input, by outcome: ok or an error's code.",
+    ["outcome"],
+    buckets=_SECONDS,
+)
+QUEUE_SECONDS = Histogram(
+    "cxr_queue_seconds",
+    "From the network's input to the start of its batch.",
+    ["lane"],
+    buckets=_SECONDS,
+)
+INFERENCE_SECONDS = Histogram(
+    "cxr_inference_seconds", "How long a batch ran.", ["lane"], buckets=_SECONDS
+)
+BATCH_SIZE = Histogram(
+    "cxr_batch_size", "Images of a batch, counted once an image.", buckets=(1, 2, 4, 8, 16, 32, 64)
+)
+QUEUE_DEPTH = Gauge("cxr_queue_depth", "Images that wait.", ["lane"], multiprocess_mode="livesum")
+IN_FLIGHT = Gauge(
+    "cxr_in_flight",
+    "Requests that are worked on.",
+    ["service", "path"],
+    multiprocess_mode="livesum",
+)
+REJECTIONS = Counter(
+    "cxr_rejections", "Requests turned away, by the error's code.", ["service", "code"]
+)
+DECISIONS = Counter(
+    "cxr_decisions",
+    "Decisions by finding: a share that drifts is a population or a scanner that changed.",
+    ["finding", "positive"],
+)

@@ -1,0 +1,157 @@
+"""The prediction lane: decode off the event loop, queue, run in batches, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.answer import Prediction
+from service.batching import MicroBatcher
+from service.errors import CxrError, DeadlineExceeded, Overloaded, Unavailable
+from service.metrics import (
+    BATCH_SIZE,
+    DECISIONS,
+    DECODE_SECONDS,
+    INFERENCE_SECONDS,
+    QUEUE_DEPTH,
+    QUEUE_SECONDS,
+)
+from service.predictor import Predictor, Prepared, prepare
+from service.preprocess import INPUT_SIDE
+from service.settings import Settings
+
+LANE = "predict"
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one prediction went, in seconds."""
+
+    decode: float
+    queue: float
+    inference: float
+    batch_size: int
+
+    def as_milliseconds(self) -> dict[str, float]:
+        """The same as a request's record has it."""
+        return {
+            "decode_ms": round(self.decode * 1e3, 2),
+            "queue_ms": round(self.queue * 1e3, 2),
+            "inference_ms": round(self.inference * 1e3, 2),
+            "batch_size": self.batch_size,
+        }
+
+
+class PredictionLane:
+    """Everything between the bytes of an image and its answer, for many callers at once.
+
+    Args:
+        predictor: The bundle and its runtime.
+        settings: Limits.
+    """
+
+    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        self._predictor = predictor
+        self._settings = settings
+        self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+        self._batcher: MicroBatcher | None = None
+        self._admitted = 0
+        # What may be in work at one time: waiting, running, and being decoded to be next.
+        self._capacity = settings.queue + 2 * settings.max_batch
+
+    async def start(self) -> None:
+        """Run every batch size that will occur once, then take work."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._decoders, self._warm_up)
+        self._batcher = MicroBatcher(
+            self._predictor.runtime.run,
+            max_batch=self._settings.max_batch,
+            max_waiting=self._settings.queue,
+        )
+
+    def _warm_up(self) -> None:
+        for size in range(1, self._settings.max_batch + 1):
+            self._predictor.runtime.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
+
+    @property
+    def ready(self) -> bool:
+        return self._batcher is not None and not self.stalled
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the runtime hangs."""
+        return self._batcher is not None and self._batcher.stalled(self._settings.stall_seconds)
+
+    def check_room(self) -> None:
+        """Turn a request away before its body is read or decoded.
+
+        Raises:
+            Overloaded: As much as may be in work is in work.
+        """
+        if self._admitted >= self._capacity:
+            raise Overloaded("The queue is full; try again in a moment.")
+
+    async def predict(self, data: bytes, deadline: float) -> tuple[Prediction, Timings]:
+        """Score one image file.
+
+        Args:
+            data: The file.
+            deadline: On the event loop's clock.
+
+        Raises:
+            ClientFault: The file cannot be scored, or the queue is full.
+            ServerFault: The network failed on it, there was no answer by the deadline, or the
+                service is not up.
+        """
+        if self._batcher is None:
+            raise Unavailable("The service is starting.")
+        self.check_room()
+        self._admitted += 1
+        try:
+            started = time.monotonic()
+            prepared = await self._decode(data, deadline)
+            decoded = time.monotonic()
+            row = await self._batcher.submit(prepared.input.pixels, deadline)
+            answer = self._predictor.answer(prepared, row.logits)
+        finally:
+            self._admitted -= 1
+            QUEUE_DEPTH.labels(LANE).set(self._batcher.waiting)
+        QUEUE_SECONDS.labels(LANE).observe(row.waited)
+        INFERENCE_SECONDS.labels(LANE).observe(row.ran)
+        BATCH_SIZE.observe(row.batch_size)
+        for label, found in answer.pathologies.items():
+            DECISIONS.labels(label, str(found.positive).lower()).inc()
+        return answer, Timings(decoded - started, row.waited, row.ran, row.batch_size)
+
+    async def _decode(self, data: bytes, deadline: float) -> Prepared:
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._decoders, _timed_prepare, data)
+        try:
+            return await asyncio.wait_for(work, deadline - loop.time())
+        except asyncio.TimeoutError as error:
+            raise DeadlineExceeded("The image was not decoded by the deadline.") from error
+
+    async def close(self) -> bool:
+        """Finish what was accepted.
+
+        Returns:
+            Whether everything came to an end in time.
+        """
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        return self._batcher is None or await self._batcher.close(self._settings.drain_seconds)
+
+
+def _timed_prepare(data: bytes) -> Prepared:
+    started = time.monotonic()
+    outcome = "ok"
+    try:
+        return prepare(data)
+    except CxrError as fault:
+        outcome = fault.code
+        raise
+    finally:
+        DECODE_SECONDS.labels(outcome).observe(time.monotonic() - started)

@@ -1,0 +1,96 @@
+"""A worker that hangs is killed, so that it can be replaced; one without a supervisor ends itself.
+
+Each worker touches a file of its own every second while it moves. A thread of the supervising
+process looks at the files: a file that has not been touched for too long belongs to a process
+that is stopped, or whose event loop or runtime hangs. On a host the supervisor starts a new
+worker in its place. In a container it does not, so the whole container goes down there, for its
+orchestrator to replace: half a service that looks alive is worse than none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from prometheus_client import multiprocess
+
+_FOLDER = "CXR_HEARTBEATS"
+_PERIOD = 1.0
+
+log = logging.getLogger("cxr.watchdog")
+
+
+async def beat(alive: Callable[[], bool]) -> None:
+    """Touch this worker's file every second for as long as it is alive; never returns.
+
+    Args:
+        alive: Whether the worker does its work.
+    """
+    folder = os.environ.get(_FOLDER)
+    if folder is None:  # started without a supervisor, by a test or another server
+        return
+    file = Path(folder) / str(os.getpid())
+    parent = os.getppid()
+    while True:
+        if alive():
+            file.touch()
+        if os.getppid() != parent:
+            log.error("the supervising process is gone; shutting down")
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        await asyncio.sleep(_PERIOD)
+
+
+def watch(stall_seconds: float) -> None:
+    """Start watching the workers of this process, which supervises them.
+
+    Args:
+        stall_seconds: How long a worker may go without touching its file.
+    """
+    if _FOLDER in os.environ:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="cxr-heartbeats-"))
+    os.environ[_FOLDER] = str(folder)
+    threading.Thread(
+        target=_watch, args=(folder, stall_seconds), name="watchdog", daemon=True
+    ).start()
+
+
+def _watch(folder: Path, stall_seconds: float) -> None:
+    while True:
+        time.sleep(_PERIOD)
+        for file in folder.iterdir():
+            pid = int(file.name)
+            if not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie":
+                log.error("worker ended", extra={"worker": pid})
+            elif time.time() - file.stat().st_mtime > stall_seconds:
+                log.error("worker hangs; killing it", extra={"worker": pid})
+                os.kill(pid, signal.SIGKILL)
+            else:
+                continue
+            file.unlink()
+            _forget_metrics(pid)
+            if "BENTOML_CONTAINERIZED" in os.environ:
+                _end_everything()
+
+
+def _forget_metrics(pid: int) -> None:
+    """Take a dead worker's gauges out of the sums."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(pid)
+
+
+def _end_everything() -> None:
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(1)
