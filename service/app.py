@@ -29,6 +29,7 @@ from service.logs import log_as_json
 from service.prediction_lane import PredictionLane
 from service.predictor import open_predictor
 from service.settings import Settings, bundle_folder, read_settings
+from service.tracing import trace_stages
 from service.watchdog import beat, watch
 
 _EXPLAINER = "explainer"
@@ -161,10 +162,15 @@ class ChestRadiographs:
                 )
         except CxrError as fault:
             return FaultResponse(fault)
+        trace_stages(timings)
         record(image.scope).update(
             timings.as_milliseconds(), sha256_pixels=answer.image.sha256_pixels
         )
-        return Response(answer.model_dump_json(), media_type="application/json")
+        return Response(
+            answer.model_dump_json(),
+            media_type="application/json",
+            headers={"Server-Timing": timings.as_server_timing()},
+        )
 
     @bentoml.api(route="/predict_batch", input_spec=ImagesForm, output_spec=BatchAnswer)
     async def predict_batch(self, images: Request) -> Response:

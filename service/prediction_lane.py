@@ -36,6 +36,11 @@ class Timings:
     inference: float
     batch_size: int
 
+    def as_server_timing(self) -> str:
+        """The same as the Server-Timing header has it (W3C Server Timing)."""
+        stages = ("decode", self.decode), ("queue", self.queue), ("inference", self.inference)
+        return ", ".join(f"{name};dur={seconds * 1e3:.2f}" for name, seconds in stages)
+
     def as_milliseconds(self) -> dict[str, float]:
         """The same as a request's record has it."""
         return {

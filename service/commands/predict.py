@@ -61,15 +61,7 @@ def _print_table(path: Path, answer: Prediction) -> None:
     from rich.table import Table
 
     model, image = answer.model, answer.image
-    table = Table(
-        title=escape(str(path)),
-        title_justify="left",
-        caption=(
-            f"{image.format} {image.width} x {image.height}, {image.bits} bits; {model.name} "
-            f"{model.version}, {model.runtime} {model.precision}"
-        ),
-        caption_justify="left",
-    )
+    table = Table()
     table.add_column("Finding")
     table.add_column("Score", justify="right")
     table.add_column("Probability", justify="right")
@@ -85,7 +77,12 @@ def _print_table(path: Path, answer: Prediction) -> None:
             f"{found.probability:.4f}",
             "[bold red]positive[/]" if found.positive else "[dim]negative[/]",
         )
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(str(path))}[/]")
     console.print(table)
+    console.print(
+        f"{image.format}, {image.width} x {image.height}, {image.bits} bits; {model.name} "
+        f"{model.version} on {model.runtime} {model.precision}"
+    )
     for warning in answer.warnings:
-        console.print(f"[yellow]Note:[/] {escape(warning)}", highlight=False)
+        console.print(f"[yellow]Note:[/] {escape(warning)}")
