@@ -28,7 +28,7 @@ def trace_stages(timings: Timings, provider: trace.TracerProvider | None = None)
         return
     tracer = (provider or BentoMLContainer.tracer_provider.get()).get_tracer("cxr")
     end = time.time_ns()
-    stages = (
+    stages: tuple[tuple[str, float, dict[str, int]], ...] = (
         ("inference", timings.inference, {"batch_size": timings.batch_size}),
         ("queue", timings.queue, {}),
         ("decode", timings.decode, {}),
