@@ -4,8 +4,7 @@
 
 For each method and layer: the share of peaks inside the opacity, the share within the pointing
 game's usual 15 pixels of it at 224 x 224 (Zhang et al. 2018), and the mean intersection over
-union of the box with the opacity's own. A blurred-random map of each layer's grid is the
-measure of what shape alone gets.
+union of the box with the opacity's own. A blurred-random map shows what chance gets.
 """
 
 from __future__ import annotations
@@ -78,10 +77,14 @@ def localisation(maps: Sequence[np.ndarray], phantoms: Sequence[Phantom]) -> Loc
     return Localisation(float(np.mean(inside)), float(np.mean(near)), float(np.mean(iou)))
 
 
-def blurred_random(cells: int, seed: int) -> np.ndarray:
-    """Noise with a layer's grid, blurred to the smoothness of a 7 x 7 map, in [0, 1]."""
-    noise = np.random.default_rng(seed).random((cells, cells), np.float32)
-    return np.asarray(gaussian_filter(noise, cells / 14, mode="nearest"), np.float32)
+def blurred_random(seed: int) -> np.ndarray:
+    """Noise at the network's input blurred by `NEAR` pixels, float32 (224, 224) in [0, 1].
+
+    It is wrapped around at the edges, so that its peak is as likely anywhere.
+    """
+    noise = np.random.default_rng(seed).random((INPUT_SIDE, INPUT_SIDE), np.float32)
+    blurred = gaussian_filter(noise, NEAR, mode="wrap")
+    return np.asarray((blurred - blurred.min()) / np.ptp(blurred), np.float32)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -92,6 +95,8 @@ def main(arguments: Sequence[str]) -> None:
     phantoms = [make_phantom(seed, opacity=True) for seed in range(count)]
     pixels = np.stack([phantom.pixels for phantom in phantoms])[:, None]
     print(f"{count} held-out phantoms with an opacity")
+    noise = [blurred_random(seed) for seed in range(count)]
+    print(f"{'':12} {'random':10} {localisation(noise, phantoms)}", flush=True)
     for layer in reversed(LAYERS):
         maps: dict[str, list[np.ndarray]] = {method: [] for method in WEIGHTINGS}
         for start in range(0, count, BATCH):
@@ -99,8 +104,6 @@ def main(arguments: Sequence[str]) -> None:
             found = differentiate(network, part, [output] * len(part), layer)
             for method, values in maps.items():
                 values += [each.values for each in found.maps(method, layer)]
-        cells = len(maps["gradcam"][0])
-        maps["random"] = [blurred_random(cells, seed) for seed in range(count)]
         for method, values in maps.items():
             print(f"{layer:12} {method:10} {localisation(values, phantoms)}", flush=True)
 
