@@ -1,60 +1,170 @@
-"""From the bytes of a file to a heat map over it; the only part of the service with PyTorch."""
+"""From an image to an explanation of its score; the only part of the service with PyTorch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
+from service.answer import model_answer
 from service.bundle import Manifest, open_bundle
+from service.cam.classmap import ClassMap
+from service.cam.gradients import BATCH, class_maps
+from service.cam.request import MapRequest, map_request
 from service.decode import decode
-from service.gradcam import gradcam, target_index
-from service.heatmap import overlay, png
-from service.preprocess import preprocess
+from service.drawing import draw
+from service.explanation import Explanation, explanation
+from service.faithfulness import faithfulness
+from service.heatmap import OPACITY, png
+from service.preprocess import ModelInput, preprocess
 from service.runtime.torchscript import load_network
-from service.scores import findings
+from service.scores import op_norm, sigmoid
 from service.settings import Settings, bundle_folder
+
+PASSES = 2
+"""Passes with gradients that run at a time; each keeps up to `BATCH` images' activations."""
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A heat map as a picture.
+    """An explanation as a picture.
 
     Attributes:
-        png: The overlay in the radiograph's own geometry, as a PNG file.
+        png: The overlay in the radiograph's own geometry over its caption, as a PNG file.
         score: The target's score as PyTorch computes it.
-        empty: Whether nothing in the image speaks for the target.
+        empty: Whether there is no map, because nothing in the image speaks for the target.
+        words: Where the map is hottest; None where there is no map.
     """
 
     png: bytes
     score: float
     empty: bool
+    words: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Explainer:
-    """A traced network and the words of its bundle. Safe to call from several threads."""
+    """A traced network and the words of its bundle.
+
+    Safe to call from several threads; however many call, `PASSES` bounds the memory.
+    """
 
     manifest: Manifest
     network: torch.jit.ScriptModule
+    _gate: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(PASSES), repr=False
+    )
 
-    def explain(self, data: bytes, target: str) -> Drawn:
-        """Draw the Grad-CAM of one target over an image file.
+    def maps(
+        self, inputs: Sequence[ModelInput], requests: Sequence[MapRequest]
+    ) -> tuple[ClassMap, ...]:
+        """One map an image. All requests share one method and layer; targets are their own.
+
+        Args:
+            inputs: Images, at least one.
+            requests: One per image.
+        """
+        first = requests[0]
+        if any((r.method, r.layer) != (first.method, first.layer) for r in requests):
+            raise ValueError("a batch has one method and one layer")
+        pixels = np.stack([each.pixels for each in inputs])
+        method, layer = first.method, first.layer
+        found: list[ClassMap] = []
+        for start in range(0, len(pixels), BATCH):
+            part = slice(start, start + BATCH)
+            outputs = [r.output for r in requests[part]]
+            with self._gate:
+                found += class_maps(self.network, pixels[part], outputs, method, layer)
+        return tuple(found)
+
+    def scores(self, pixels: np.ndarray, output: int) -> np.ndarray:
+        """One target's scores: float32 (N, 1, 224, 224) in [0, 1] to float32 (N,)."""
+        with self._gate, torch.inference_mode():
+            logits, _ = self.network(torch.from_numpy(pixels))
+        point = np.float32(self.manifest.thresholds()[output])
+        return op_norm(sigmoid(logits[:, output].numpy()), np.full(len(pixels), point))
+
+    def explanation(
+        self,
+        model_input: ModelInput,
+        request: MapRequest,
+        served_logit: float | None = None,
+        patient_orientation: tuple[str, str] | None = None,
+        measure_faithfulness: bool = False,
+    ) -> Explanation:
+        """Explain one score.
+
+        Args:
+            model_input: What the network sees.
+            request: The map that is wanted.
+            served_logit: The target's logit by the runtime that predicts; where left out, the
+                explainer's own stands for it.
+            patient_orientation: DICOM Patient Orientation (0020,0020), where known.
+            measure_faithfulness: Also blur and score again: ten more passes.
+
+        Raises:
+            InferenceFailed: The network gave no finite answer.
+        """
+        (class_map,) = self.maps([model_input], [request])
+        found = self._judge(model_input, request, class_map, served_logit, patient_orientation)
+        if found.values is None or not measure_faithfulness:
+            return found
+        measured = faithfulness(
+            model_input.pixels, found.values, lambda p: self.scores(p, request.output)
+        )
+        return replace(found, faithfulness=measured)
+
+    def explain(
+        self,
+        data: bytes,
+        target: str,
+        method: str | None = None,
+        layer: str | None = None,
+        opacity: float = OPACITY,
+    ) -> Drawn:
+        """Draw an image file's explanation.
+
+        Args:
+            data: The whole file.
+            target: Name of the pathology.
+            method: As for `map_request`, like the layer.
+            layer: Where to make the map.
+            opacity: In [0, 1], share of the colour where the map is hottest.
 
         Raises:
             ClientFault: The file is no radiograph that can be scored.
             UnknownTarget: These weights do not name the target.
+            Unprocessable: No such method or layer.
+            InferenceFailed: The network gave no finite answer.
         """
-        labels, thresholds = self.manifest.labels, self.manifest.thresholds()
-        index = target_index(target, labels)
+        request = map_request(self.manifest.labels, target, method, layer)
         radiograph = decode(data)
-        explanation = gradcam(self.network, preprocess(radiograph).pixels, index)
-        (finding,) = findings(
-            np.array([explanation.logit], np.float32), [target], [thresholds[index]]
+        found = self.explanation(preprocess(radiograph), request)
+        model = model_answer(self.manifest, self.manifest.variant("torchscript"))
+        picture = draw(radiograph, found, model, opacity)
+        return Drawn(
+            png(picture), found.served.score, empty=found.values is None, words=found.words
         )
-        picture = overlay(radiograph, explanation.normalised())
-        return Drawn(png(picture), finding.score, empty=not explanation.cam.any())
+
+    def _judge(
+        self,
+        model_input: ModelInput,
+        request: MapRequest,
+        class_map: ClassMap,
+        served_logit: float | None,
+        patient_orientation: tuple[str, str] | None,
+    ) -> Explanation:
+        return explanation(
+            request,
+            class_map,
+            model_input.geometry,
+            self.manifest.thresholds(),
+            served_logit=served_logit,
+            patient_orientation=patient_orientation,
+        )
 
 
 def open_explainer(settings: Settings) -> Explainer:

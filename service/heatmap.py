@@ -5,71 +5,83 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from service.colour_map import COLOURS
+from service.place import at_input
 from service.preprocess import Geometry
 from service.radiograph import Radiograph
 
 OPACITY = 0.45
-"""Share of the heat map's colour where it is hottest."""
-
-# Anchors of a perceptually even ramp from black through purple and orange to yellow:
-# lightness (CIE L*) rises steadily, so that no step looks like an edge.
-_RAMP = np.array(
-    [
-        (0, 0, 4),
-        (31, 12, 72),
-        (85, 15, 109),
-        (136, 34, 106),
-        (186, 54, 85),
-        (227, 89, 51),
-        (249, 140, 10),
-        (249, 201, 50),
-        (252, 255, 164),
-    ],
-    np.float32,
-)
+"""Share of the heat map's colour where it is hottest, unless asked otherwise."""
 
 
-def colours(heat: np.ndarray) -> np.ndarray:
-    """Colour a map: float32 (H, W) in [0, 1] to float32 (H, W, 3) in [0, 255]."""
-    stops = np.linspace(0, 1, len(_RAMP), dtype=np.float32)
-    return np.stack([np.interp(heat, stops, _RAMP[:, c]) for c in range(3)], axis=-1)
-
-
-def in_source(cam: np.ndarray, geometry: Geometry) -> np.ndarray:
+def in_source(values: np.ndarray, geometry: Geometry) -> Image.Image:
     """Spread a normalised map over the source image.
 
     Args:
-        cam: float32 (n, n) in [0, 1] over the square crop.
+        values: float32 (n, n), at least 0, not all zero, over the square crop.
         geometry: Where the crop lies.
 
     Returns:
-        float32 (height, width) in [0, 1]; zero in the margins, which the network never saw.
+        Mode "L", 255 where the map is 1; zero in the margins, which the network never saw.
     """
-    crop = Image.fromarray(cam.astype(np.float32)).resize(
-        (geometry.side, geometry.side), Image.Resampling.BICUBIC
-    )
-    heat = np.zeros((geometry.height, geometry.width), np.float32)
-    rows = slice(geometry.top, geometry.top + geometry.side)
-    columns = slice(geometry.left, geometry.left + geometry.side)
-    heat[rows, columns] = np.clip(np.asarray(crop), 0, 1)
+    levels = np.rint(at_input(values, geometry.side) * 255).astype(np.uint8)
+    heat = Image.new("L", (geometry.width, geometry.height), 0)
+    heat.paste(Image.fromarray(levels), (geometry.left, geometry.top))
     return heat
 
 
-def overlay(radiograph: Radiograph, cam: np.ndarray) -> Image.Image:
-    """Lay a normalised map over its radiograph, in the radiograph's own geometry.
+def grey_image(radiograph: Radiograph) -> Image.Image:
+    """The radiograph in 256 greys, mode "L"."""
+    grey = np.multiply(radiograph.pixels, np.float32(255 / radiograph.white), dtype=np.float32)
+    np.clip(grey, 0, 255, out=grey)
+    return Image.fromarray(np.rint(grey, out=grey).astype(np.uint8))
+
+
+def overlay(
+    radiograph: Radiograph, values: np.ndarray | None, opacity: float = OPACITY
+) -> Image.Image:
+    """Lay a normalised map over its radiograph, pixel for pixel.
+
+    Colour grows with heat from nothing at all, so what is cold stays as it was. Thin lines mark
+    where the network's square begins and ends. Needs 8 bytes of memory a pixel.
 
     Args:
         radiograph: At full resolution.
-        cam: float32 (n, n) in [0, 1] over the square crop.
+        values: float32 (n, n) in [0, 1] over the square crop; None lays nothing over it.
+        opacity: In [0, 1], share of the colour where the map is hottest.
+
+    Returns:
+        Mode "RGB", with the rows and columns of the radiograph's pixels.
     """
-    source = radiograph.source
-    heat = in_source(cam, Geometry(source.width, source.height))
-    grey = np.clip(radiograph.pixels / np.float32(radiograph.white), 0, 1) * np.float32(255)
-    share = (heat * np.float32(OPACITY))[..., None]
-    mixed = grey[..., None] * (1 - share) + colours(heat) * share
-    return Image.fromarray((mixed + 0.5).astype(np.uint8))
+    rows, columns = radiograph.pixels.shape
+    geometry = Geometry(width=columns, height=rows)
+    grey = grey_image(radiograph)
+    picture = grey.convert("RGB")
+    if values is not None:
+        heat = in_source(values, geometry)
+        cover = heat.point([round(level * opacity) for level in range(256)])
+        heat.putpalette(COLOURS.tobytes())
+        picture.paste(heat.convert("RGB"), (0, 0), cover)
+    _mark_crop(picture, geometry)
+    return picture
+
+
+def _mark_crop(picture: Image.Image, geometry: Geometry) -> None:
+    """Draw the crop's edges where the image goes on beyond them."""
+    draw = ImageDraw.Draw(picture)
+    thick = max(1, geometry.side // 400)
+    colour = tuple(int(part) for part in COLOURS[-1])
+    right, bottom = geometry.left + geometry.side, geometry.top + geometry.side
+    if geometry.left:
+        draw.rectangle((geometry.left - thick, 0, geometry.left - 1, geometry.height), colour)
+    if right < geometry.width:
+        draw.rectangle((right, 0, right + thick - 1, geometry.height), colour)
+    if geometry.top:
+        draw.rectangle((0, geometry.top - thick, geometry.width, geometry.top - 1), colour)
+    if bottom < geometry.height:
+        draw.rectangle((0, bottom, geometry.width, bottom + thick - 1), colour)
 
 
 def png(image: Image.Image) -> bytes:

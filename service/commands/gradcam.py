@@ -10,6 +10,15 @@ import click
 @click.command()
 @click.argument("image", required=False, type=click.Path(path_type=Path))
 @click.option("--target", default="Pneumonia", show_default=True, help="Finding to explain.")
+@click.option("--method", help="How to make the map [default: gradcam].")
+@click.option("--layer", help="Where to make it, such as denseblock3 [default: the best].")
+@click.option(
+    "--opacity",
+    type=click.FloatRange(0, 1),
+    default=0.45,
+    show_default=True,
+    help="Share of the map's colour where it is hottest.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -18,7 +27,15 @@ import click
     help="PNG file to write.",
 )
 @click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
-def gradcam(image: Path | None, target: str, out: Path, bundle: str | None) -> None:
+def gradcam(
+    image: Path | None,
+    target: str,
+    method: str | None,
+    layer: str | None,
+    opacity: float,
+    out: Path,
+    bundle: str | None,
+) -> None:
     """Draw where in a radiograph the score of a finding came from.
 
     Without an IMAGE, one of datasets/test/{NORMAL,PNEUMONIA}/ is picked and named. Needs
@@ -42,8 +59,10 @@ def gradcam(image: Path | None, target: str, out: Path, bundle: str | None) -> N
         data = path.read_bytes()
     except OSError as error:
         raise NotAnImage(f"{path}: {error.strerror}") from error
-    drawn = explainer.explain(data, target)
+    drawn = explainer.explain(data, target, method, layer, opacity)
     out.write_bytes(drawn.png)
     click.echo(f"{target} {drawn.score:.3f} (operating point 0.5) on {path}; wrote {out}")
+    if drawn.words:
+        click.echo(f"Most evidence: {drawn.words}")
     if drawn.empty:
         click.echo(f"Note: nothing in the image speaks for {target}; the map is empty", err=True)

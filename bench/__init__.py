@@ -1,0 +1,1 @@
+"""Measurements that are run by hand; the tests run small, seeded shares of some of them."""

@@ -1,0 +1,1 @@
+"""Explanations as DICOM objects in the source image's study; needs highdicom."""
