@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,21 +12,26 @@ import bentoml
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.answer import PNEUMONIA, Prediction
+from service.answer import Prediction
 from service.batch_answer import BatchAnswer, answer_each
 from service.bundle import open_bundle
+from service.cam.classmap import CAM
+from service.cam.request import map_request
 from service.edge.api_keys import ApiKeys, KeysRequired
 from service.edge.disconnect import unless_gone
 from service.edge.faults import FaultResponse, FaultShape
 from service.edge.form import Intake, read_form
-from service.edge.image_form import ImageForm, ImagesForm, Picture, TargetForm
+from service.edge.image_form import ExplainForm, ImageForm, ImagesForm, Picture
 from service.edge.observed import Observed, record
 from service.edge.pages import pages
 from service.edge.relay import Relay, explainer_address
 from service.edge.secured import Secured
 from service.errors import CxrError
+from service.explain_fields import as_texts, read_fields
+from service.explanation_answer import ExplanationAnswer
 from service.explanation_lane import ExplanationLane
 from service.logs import log_as_json
+from service.media import Reply, wants_dicom
 from service.prediction_lane import PredictionLane
 from service.predictor import open_predictor
 from service.settings import Settings, bundle_folder, read_settings
@@ -40,7 +46,7 @@ _FRAMEWORK: dict[str, Any] = {
     "metrics": {"enabled": False},
     "runner_probe": {"enabled": False},
 }
-_PATHS = frozenset({"/", "/predict", "/predict_batch", "/gradcam", "/docs.json"})
+_PATHS = frozenset({"/", "/predict", "/predict_batch", "/explain", "/gradcam", "/docs.json"})
 
 
 def _behind_the_edge(service: Any) -> Any:
@@ -94,18 +100,31 @@ class Explainer:
     def __is_alive__(self) -> bool:
         return not self._lane.stalled
 
-    @bentoml.api(route="/gradcam", input_spec=TargetForm, output_spec=Picture)
-    async def gradcam(self, image: Request, target: Request) -> Response:
-        """Draw where the score of a finding came from: a PNG in the radiograph's own size."""
+    @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=Picture)
+    async def gradcam(self, image: Request, **_: Any) -> Response:
+        """Draw where the score of a finding came from."""
+        from service.explaining import picture
+
+        return await self._work(image, picture)
+
+    @bentoml.api(route="/explain", input_spec=ExplainForm, output_spec=ExplanationAnswer)
+    async def explain(self, image: Request, **_: Any) -> Response:
+        """Say where the score of a finding came from."""
+        from service.explaining import report
+
+        return await self._work(image, report)
+
+    async def _work(self, request: Request, work: Callable[..., Reply]) -> Response:
         try:
             self._lane.check_room()
-            async with read_form(image, "image", self._settings, self._intake) as form:
-                wanted = form.texts.get("target", PNEUMONIA)
-                work = partial(self._explainer.explain, form.files[0], wanted)
-                drawn = await unless_gone(image, self._lane.run(work))
+            async with read_form(request, "image", self._settings, self._intake) as form:
+                fields, served = read_fields(form.texts)
+                dicom = wants_dicom(request)
+                doing = partial(work, self._explainer, form.files[0], fields, served, dicom)
+                reply = await unless_gone(request, self._lane.run(doing))
         except CxrError as fault:
             return FaultResponse(fault)
-        return Response(drawn.png, media_type="image/png")
+        return Response(reply.content, media_type=reply.media_type)
 
 
 @_behind_the_edge
@@ -122,7 +141,9 @@ class ChestRadiographs:
         log_as_json()
         self._settings: Settings = read_settings()
         self._intake = Intake(self._settings.max_held_bytes)
-        self._lane = PredictionLane(open_predictor(self._settings), self._settings)
+        predictor = open_predictor(self._settings)
+        self._labels = predictor.manifest.labels
+        self._lane = PredictionLane(predictor, self._settings)
         self._explainers = Relay(
             explainer_address(_EXPLAINER, self._settings),
             timeout=self._settings.explain_deadline_seconds,
@@ -157,19 +178,18 @@ class ChestRadiographs:
             self._lane.check_room()
             async with read_form(image, "image", self._settings, self._intake) as form:
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
-                answer, timings = await unless_gone(
-                    image, self._lane.predict(form.files[0], deadline)
-                )
+                scored = await unless_gone(image, self._lane.predict(form.files[0], deadline))
         except CxrError as fault:
             return FaultResponse(fault)
-        trace_stages(timings)
+        trace_stages(scored.timings)
         record(image.scope).update(
-            timings.as_milliseconds(), sha256_pixels=answer.image.sha256_pixels
+            scored.timings.as_milliseconds(),
+            sha256_pixels=scored.prediction.image.sha256_pixels,
         )
         return Response(
-            answer.model_dump_json(),
+            scored.prediction.model_dump_json(),
             media_type="application/json",
-            headers={"Server-Timing": timings.as_server_timing()},
+            headers={"Server-Timing": scored.timings.as_server_timing()},
         )
 
     @bentoml.api(route="/predict_batch", input_spec=ImagesForm, output_spec=BatchAnswer)
@@ -192,10 +212,30 @@ class ChestRadiographs:
         record(images.scope).update(images=len(answer.answers), failed=answer.failed)
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    @bentoml.api(route="/gradcam", input_spec=TargetForm, output_spec=Picture)
-    async def gradcam(self, image: Request, target: Request) -> Response:
-        """Draw where the score of a finding came from: a PNG in the radiograph's own size."""
+    @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=Picture)
+    async def gradcam(self, image: Request, **_: Any) -> Response:
+        """Draw where the score of a finding came from, over the radiograph in its own size."""
         try:
             return await self._explainers.forward(image, "/gradcam")
+        except CxrError as fault:
+            return FaultResponse(fault)
+
+    @bentoml.api(route="/explain", input_spec=ExplainForm, output_spec=ExplanationAnswer)
+    async def explain(self, image: Request, **_: Any) -> Response:
+        """Say where the score of a finding came from, beside the prediction that is served."""
+        try:
+            self._lane.check_room()
+            async with read_form(image, "image", self._settings, self._intake) as form:
+                fields, _served = read_fields(form.texts)
+                request = map_request(self._labels, fields.target, fields.method, fields.layer)
+                deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
+                scored = await unless_gone(image, self._lane.predict(form.files[0], deadline))
+                needs_explainer = fields.faithfulness or wants_dicom(image)
+                if request.method == CAM and not needs_explainer:
+                    answer = self._lane.explanation(scored, request)
+                    return Response(answer.model_dump_json(), media_type="application/json")
+                served = self._lane.served(scored, request)
+                texts = as_texts(fields, served)
+                return await self._explainers.ask(image, "/explain", form.files[0], texts)
         except CxrError as fault:
             return FaultResponse(fault)

@@ -56,10 +56,10 @@ async def answer_each(
     async def answer(data: bytes) -> ImageOutcome:
         async with room:
             try:
-                found, _ = await lane.predict(data, loop.time() + settings.deadline_seconds)
+                scored = await lane.predict(data, loop.time() + settings.deadline_seconds)
             except CxrError as fault:
                 return ImageOutcome(error=ErrorAnswer.model_validate(fault.body()["error"]))
-            return ImageOutcome(prediction=found)
+            return ImageOutcome(prediction=scored.prediction)
 
     outcomes = await asyncio.gather(*(answer(data) for data in files))
     failed = sum(outcome.error is not None for outcome in outcomes)

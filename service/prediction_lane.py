@@ -10,8 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.answer import Prediction
-from service.batching import MicroBatcher
+from service.batching import MicroBatcher, Row
+from service.cam.classmap import class_activation_map
+from service.cam.request import MapRequest
 from service.errors import CxrError, DeadlineExceeded, Overloaded, Unavailable
+from service.explain_fields import Served
+from service.explanation import explanation
+from service.explanation_answer import ExplanationAnswer, explanation_answer
 from service.metrics import (
     BATCH_SIZE,
     DECISIONS,
@@ -49,6 +54,23 @@ class Timings:
             "inference_ms": round(self.inference * 1e3, 2),
             "batch_size": self.batch_size,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One image's way through the lane.
+
+    Attributes:
+        prepared: The decoded image.
+        row: The network's outputs for it.
+        prediction: Its answer.
+        timings: Where the time went.
+    """
+
+    prepared: Prepared
+    row: Row
+    prediction: Prediction
+    timings: Timings
 
 
 class PredictionLane:
@@ -100,7 +122,7 @@ class PredictionLane:
         if self._admitted >= self._capacity:
             raise Overloaded("The queue is full; try again in a moment.")
 
-    async def predict(self, data: bytes, deadline: float) -> tuple[Prediction, Timings]:
+    async def predict(self, data: bytes, deadline: float) -> Scored:
         """Score one image file.
 
         Args:
@@ -130,7 +152,29 @@ class PredictionLane:
         BATCH_SIZE.observe(row.batch_size)
         for label, found in answer.pathologies.items():
             DECISIONS.labels(label, str(found.positive).lower()).inc()
-        return answer, Timings(decoded - started, row.waited, row.ran, row.batch_size)
+        timings = Timings(decoded - started, row.waited, row.ran, row.batch_size)
+        return Scored(prepared, row, answer, timings)
+
+    def explanation(self, scored: Scored, request: MapRequest) -> ExplanationAnswer:
+        """Explain a prediction by the maps that came with it: no gradient, no second pass."""
+        class_map = class_activation_map(scored.row.cams, scored.row.logits, request.output)
+        found = explanation(
+            request,
+            class_map,
+            scored.prepared.input.geometry,
+            self._predictor.manifest.thresholds(),
+        )
+        prepared = scored.prepared
+        return explanation_answer(found, prepared.image, self._predictor.model, prepared.warnings)
+
+    def served(self, scored: Scored, request: MapRequest) -> Served:
+        """What the explainer is told of a prediction that it is to explain."""
+        model = self._predictor.model
+        return Served(
+            logit=float(scored.row.logits[request.output]),
+            runtime=model.runtime,
+            precision=model.precision,
+        )
 
     async def _decode(self, data: bytes, deadline: float) -> Prepared:
         loop = asyncio.get_running_loop()

@@ -16,6 +16,9 @@ from bentoml.validators import ContentType
 from pydantic import Field
 from starlette.requests import Request
 
+from service.answer import PNEUMONIA
+from service.heatmap import OPACITY
+
 ImageFile = Annotated[Path, ContentType("image/*")]
 
 
@@ -39,10 +42,15 @@ class ImagesForm(_UnreadForm):
     images: list[ImageFile] = Field(description="Files as for /predict, the field repeated.")
 
 
-class TargetForm(ImageForm):
-    """One radiograph and the finding to explain."""
+class ExplainForm(ImageForm):
+    """One radiograph and which heat map of it is wanted."""
 
-    target: str = Field("Pneumonia", description="Finding to explain, as /predict names it.")
+    target: str = Field(PNEUMONIA, description="Finding to explain, as /predict names it.")
+    method: str | None = Field(None, description="How to make the map.")
+    layer: str | None = Field(None, description="Where in the network to make it.")
+    opacity: float = Field(OPACITY, description="Share of the map's colour where it is hottest.")
+    captions: bool = Field(True, description="Whether to write beneath the picture.")
+    faithfulness: bool = Field(False, description="Whether to measure faithfulness as well.")
 
 
 class Picture(IORootModel[Annotated[Path, ContentType("image/png")]]):

@@ -7,6 +7,7 @@ flight on the other.
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,14 +21,8 @@ from service.edge.observed import record
 from service.errors import DeadlineExceeded, Overloaded, Unavailable
 from service.settings import Settings
 
-_PASSED_ON = (
-    "content-type",
-    "content-length",
-    "accept",
-    "traceparent",
-    "x-request-id",
-    "x-api-key",
-)
+_PASSED_ON_ANEW = ("accept", "traceparent", "x-api-key")
+_PASSED_ON = (*_PASSED_ON_ANEW, "content-length", "content-type")
 _PASSED_BACK = ("content-type", "retry-after")
 
 
@@ -71,16 +66,41 @@ class Relay:
             MalformedRequest: The caller went away in the middle of the body.
             Overloaded: As many requests as may be are under way.
         """
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        return await self._ask(request, path, headers=headers, content=request.stream())
+
+    async def ask(
+        self, request: Request, path: str, data: bytes, texts: dict[str, str]
+    ) -> Response:
+        """Send an image that was read already, with fields of our own.
+
+        Args:
+            request: On whose behalf.
+            path: Of the other service.
+            data: The image file.
+            texts: The fields beside it.
+
+        Raises:
+            Unavailable, DeadlineExceeded, Overloaded: As for `forward`.
+        """
+        headers = {
+            name: request.headers[name] for name in _PASSED_ON_ANEW if name in request.headers
+        }
+        files = {"image": ("image", data)}
+        return await self._ask(request, path, headers=headers, files=files, data=texts)
+
+    async def _ask(
+        self, request: Request, path: str, headers: dict[str, str], **body: Any
+    ) -> Response:
         if self._client is None:
             raise Unavailable("Heat maps are not served here.", code="explainer_unavailable")
         if self._under_way >= self._limit:
             raise Overloaded("Too many heat maps are being drawn; try again soon.", retry_after=5)
         kept = record(request.scope)
-        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         headers["x-request-id"] = kept["request_id"]
         self._under_way += 1
         try:
-            answer = await self._client.post(path, headers=headers, content=request.stream())
+            answer = await self._client.post(path, headers=headers, **body)
         except ClientDisconnect as error:
             raise cut_off() from error
         except httpx.TimeoutException as error:

@@ -1,0 +1,66 @@
+"""What a caller may say about the heat map that it wants, as the fields of a form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.answer import PNEUMONIA
+from service.errors import Unprocessable
+from service.heatmap import OPACITY
+
+
+class ExplainFields(BaseModel):
+    """The fields beside the image; each may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    target: str = Field(PNEUMONIA, description="Finding to explain, as /predict names it.")
+    method: str | None = Field(None, description="How to make the map.")
+    layer: str | None = Field(None, description="Where in the network to make it.")
+    opacity: float = Field(
+        OPACITY, ge=0, le=1, description="Share of the map's colour where it is hottest."
+    )
+    captions: bool = Field(True, description="Whether to write beneath the picture.")
+    faithfulness: bool = Field(
+        False, description="Also measure how the score falls when the hottest tenth is blurred."
+    )
+
+
+class Served(BaseModel):
+    """What the prediction process found, handed on to the explainer with the image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    logit: float
+    runtime: str
+    precision: str
+
+
+_SERVED = "served"
+
+
+def read_fields(texts: Mapping[str, str]) -> tuple[ExplainFields, Served | None]:
+    """Read the fields of a form.
+
+    Raises:
+        Unprocessable: A field is not known or has a value that is not allowed; `code` is
+            `bad_field` and the message names it.
+    """
+    own = {name: value for name, value in texts.items() if name != _SERVED and value}
+    try:
+        served = Served.model_validate_json(texts[_SERVED]) if _SERVED in texts else None
+        return ExplainFields.model_validate(own), served
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = ".".join(str(part) for part in fault["loc"]) or _SERVED
+        raise Unprocessable(
+            f"The field {name[:40]!r}: {fault['msg']}.", code="bad_field"
+        ) from error
+
+
+def as_texts(fields: ExplainFields, served: Served) -> dict[str, str]:
+    """The same as the fields of a form again, for the explainer."""
+    texts = {name: str(value) for name, value in fields.model_dump(exclude_none=True).items()}
+    return texts | {_SERVED: served.model_dump_json()}
