@@ -2,49 +2,93 @@
 
 from __future__ import annotations
 
-import io
-import warnings
+import logging
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from service.dicom import decode_dicom, looks_like_dicom
+from service.errors import CxrError, NotAnImage, TooLarge, TruncatedImage
+from service.limits import Deadline, DecodeLimits
+from service.radiograph import Radiograph
+from service.raster import decode_raster
 
-from service.errors import NotAnImage, TooLarge, TruncatedImage, Unprocessable
-from service.radiograph import Radiograph, Source
+__all__ = ["DecodeLimits", "decode"]
 
-_MODES_8_BIT = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
-_MODES_16_BIT = {"I;16", "I;16L", "I;16B", "I"}
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+)
+
+_READ_HERE = "send DICOM, PNG, JPEG, TIFF, WebP or JPEG 2000"
+
+logger = logging.getLogger(__name__)
 
 
-def decode(data: bytes) -> Radiograph:
+def sniff(data: bytes) -> str | None:
+    """Name the format that the first bytes of a file show, or None for none that is read here."""
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    for signature, form in _SIGNATURES:
+        if data.startswith(signature):
+            return form
+    return "DICOM" if looks_like_dicom(data) else None
+
+
+def decode(
+    data: bytes,
+    *,
+    limits: DecodeLimits = DecodeLimits(),  # noqa: B008  frozen
+    reduce: bool = False,
+    voi: bool = True,
+    ages: tuple[float, float] | None = None,
+) -> Radiograph:
     """Decode the bytes of an image file.
+
+    The format is told from the bytes alone, never from a name. Nothing that a file refers to
+    (a path, a URL, another file) is looked at, and nothing is written to disk.
 
     Args:
         data: The whole file.
+        limits: What the file may ask for; see DecodeLimits for how each is enforced.
+        reduce: Allow fewer pixels than the file has where the network needs no more (scaled
+            JPEG decoding). Leave it off where the pixels themselves are shown.
+        voi: Apply the VOI LUT or window of a DICOM file. Off, stored values are taken over
+            their full range, as TorchXRayVision's `read_xray_dcm` does.
+        ages: Years between which the weights were trained; a DICOM patient outside them is
+            warned about, without the age being said.
+
+    Returns:
+        Grey values with dense tissue bright.
 
     Raises:
         NotAnImage: No format that is read here.
         TruncatedImage: The file ends early or its data are damaged.
-        TooLarge: More pixels than Pillow takes for safe.
-        Unprocessable: An image that is no still radiograph.
+        TooLarge: Over a limit; `detail["limit"]` names it.
+        Unprocessable: A readable image that is not to be scored; `code` says why.
     """
+    limits.check_bytes(len(data))
+    if not data:
+        raise NotAnImage(f"The file is empty: {_READ_HERE}.")
+    form = sniff(data)
+    if form is None:
+        raise NotAnImage(f"This is not an image that is read here: {_READ_HERE}.")
+    deadline = Deadline(limits.seconds)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-            image.load()
-    except UnidentifiedImageError as error:
-        raise NotAnImage("This is not an image that can be read here: send PNG or JPEG.") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooLarge("The image has more pixels than are accepted.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise TruncatedImage("The image is damaged or ends early.") from error
-    form = image.format or "unknown"
-    if image.mode in _MODES_16_BIT:
-        pixels, bits = np.asarray(image).astype(np.uint16), 16
-    elif image.mode in _MODES_8_BIT:
-        pixels, bits = np.asarray(image.convert("L")), 8
-    else:
-        raise Unprocessable(f"Pixels of the kind {image.mode} are not read.", code="pixel_format")
-    rows, columns = pixels.shape
-    source = Source(form, bits, columns, rows, intensity=f"full range of {bits} bits")
-    return Radiograph(pixels, float(2**bits - 1), source)
+        if form == "DICOM":
+            return decode_dicom(data, limits=limits, deadline=deadline, voi=voi, ages=ages)
+        return decode_raster(data, form, limits=limits, deadline=deadline, reduce=reduce)
+    except CxrError:
+        raise
+    except MemoryError as error:
+        raise TooLarge("Decoding the image takes more memory than there is.") from error
+    except Exception as error:
+        # Pillow, pydicom and the codecs raise nearly every class there is on damaged data, so
+        # the edge is drawn here. The message stays out of the log: it may quote the file.
+        logger.info("damaged %s: %s", form, type(error).__name__)
+        raise TruncatedImage("The image is damaged or ends early.", format=form) from error

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from PIL import Image
 
 from service.radiograph import Radiograph
+from service.resample import resample
 
 INPUT_SIDE = 224
 """Side of the network's square input, in pixels (TorchXRayVision `*-res224-*`)."""
@@ -42,6 +42,39 @@ class Geometry:
         """First source row inside the crop."""
         return self.height // 2 - self.side // 2
 
+    @property
+    def unseen(self) -> tuple[int, int, int, int]:
+        """Source columns and rows that the network never sees: left, top, right, bottom."""
+        right = self.width - self.side - self.left
+        return self.left, self.top, right, self.height - self.side - self.top
+
+    @property
+    def unseen_share(self) -> float:
+        """Share of the source image that the network never sees, in [0, 1)."""
+        return 1 - self.side**2 / (self.width * self.height)
+
+    def to_source(
+        self, box: tuple[float, float, float, float], side: int = INPUT_SIDE
+    ) -> tuple[float, float, float, float]:
+        """Take a box from the network's grid back to source pixels.
+
+        Args:
+            box: Left, top, right, bottom on the grid; 0 is the crop's left or top edge and
+                `side` its right or bottom one.
+            side: Side of the grid: 224 for the input, 7 for the heat map.
+
+        Returns:
+            Left, top, right, bottom in source pixels, edges likewise.
+        """
+        scale = self.side / side
+        left, top, right, bottom = box
+        return (
+            self.left + left * scale,
+            self.top + top * scale,
+            self.left + right * scale,
+            self.top + bottom * scale,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
@@ -64,14 +97,13 @@ class ModelInput:
 def preprocess(radiograph: Radiograph) -> ModelInput:
     """Cut the centred square, resize it to 224 x 224 with antialiasing and scale it to [0, 1].
 
-    The same crop and the same triangle filter as TorchXRayVision applies (`XRayCenterCrop`,
-    then `interpolate(mode="bilinear", antialias=True)`, which follows Pillow's resampling).
+    The same crop and the same filter as TorchXRayVision applies (`XRayCenterCrop`, then
+    `interpolate(mode="bilinear", antialias=True)`). The crop is laid out on the source's
+    pixels, also where decoding reduced them.
     """
-    rows, columns = radiograph.pixels.shape
-    held = Geometry(width=columns, height=rows)
-    crop = radiograph.pixels[held.top : held.top + held.side, held.left : held.left + held.side]
-    image = Image.fromarray(crop.astype(np.float32) / np.float32(radiograph.white))
-    small = image.resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BILINEAR)
-    pixels = np.clip(np.asarray(small, np.float32), 0.0, 1.0)[None]
-    source = radiograph.source
-    return ModelInput(pixels, Geometry(width=source.width, height=source.height))
+    geometry = Geometry(width=radiograph.source.width, height=radiograph.source.height)
+    reduction = radiograph.reduction
+    box = (geometry.left / reduction, geometry.top / reduction, geometry.side / reduction)
+    small = resample(radiograph.pixels, box, INPUT_SIDE)
+    small *= np.float32(1 / radiograph.white)
+    return ModelInput(np.clip(small, 0.0, 1.0, out=small)[None], geometry)

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Source:
-    """What a file said of its image.
+    r"""What a file said of its image; holds nothing about the patient.
 
     Attributes:
         format: Container as its field names it: "PNG", "JPEG", "DICOM" …
@@ -18,6 +18,13 @@ class Source:
         height: Rows, likewise.
         intensity: How stored values became grey levels, in words: "full range of 8 bits",
             "VOI LUT window 15000/30000" …
+        photometric_interpretation: DICOM's term, or the raster's kind of pixels: "MONOCHROME1",
+            "YBR_FULL_422"; "grey", "RGB", "CMYK", "palette" …
+        transfer_syntax: DICOM's name for how the pixels are stored; None for rasters.
+        modality: DICOM modality: "CR", "DX", "RG", "SC"; None where the file does not say.
+        view: DICOM view position: "PA", "AP"; None where the file does not say.
+        orientation: DICOM patient orientation, the directions in which rows and columns run:
+            "L\F" is the usual view, the patient's left on the image's right.
     """
 
     format: str
@@ -25,6 +32,15 @@ class Source:
     width: int
     height: int
     intensity: str
+    photometric_interpretation: str = "grey"
+    transfer_syntax: str | None = None
+    modality: str | None = None
+    view: str | None = None
+    orientation: str | None = None
+
+    @property
+    def is_dicom(self) -> bool:
+        return self.format == "DICOM"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +53,12 @@ class Radiograph:
         white: The value that means full white; `pixels / white` lies in [0, 1].
         source: What the file said.
         warnings: Sentences for the reader of the answer, free of patient data.
+        reduction: Source pixels to a side of one of these: 1 where nothing was reduced, else
+            2, 4 or 8. The last row and column may reach past the source's edge.
     """
 
     pixels: np.ndarray
     white: float
     source: Source
     warnings: tuple[str, ...] = ()
+    reduction: int = 1
