@@ -478,7 +478,7 @@ def _first(dataset: pydicom.Dataset, name: str) -> object:
 
 def _whole(value: object) -> int | None:
     try:
-        return int(value)  # type: ignore[call-overload, no-any-return]
+        return int(value)  # type: ignore[call-overload]
     except (TypeError, ValueError, OverflowError):
         return None
 

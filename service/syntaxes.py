@@ -223,13 +223,12 @@ def _rle(frame: bytes, module: PixelModule) -> np.ndarray:
         start, end = int(starts[plane]), int(starts[plane + 1])
         if not 64 <= start <= end <= len(frame):
             raise TruncatedImage("The RLE header is damaged.")
-        # PackBits at most turns 2 bytes into 128, so what is needed bounds what is read.
-        out = np.empty(size + 2, np.uint8)
-        done = packbits_decode(frame[start:end], out=out)
+        # A last run may reach past the plane; beyond that the decoder refuses.
+        done = packbits_decode(frame[start:end], out=bytearray(size + 256))
         if len(done) < size:
             raise TruncatedImage("The RLE data end early.")
         sample, byte = divmod(plane, width)
-        values[:, sample, width - 1 - byte] = np.asarray(done[:size])
+        values[:, sample, width - 1 - byte] = np.frombuffer(done, np.uint8, size)
     shape = (module.rows, module.columns, module.samples)
     merged = values.view(module.dtype.newbyteorder("<")).reshape(shape)
     return merged[..., 0] if module.samples == 1 else merged

@@ -212,7 +212,7 @@ def _shifted(
     least, most = min(black, white), max(black, white)
     low, high = scale.stored_range
     wide = stored.dtype.itemsize == 1 and most - least > 255
-    unsigned = np.uint16 if wide or stored.dtype.itemsize == 2 else np.uint8
+    unsigned = np.dtype(np.uint16 if wide or stored.dtype.itemsize == 2 else np.uint8)
     if least <= low and most >= high:
         clipped = stored
     else:
@@ -220,9 +220,8 @@ def _shifted(
         clipped = np.clip(stored, kind(max(least, low)), kind(min(most, high)))
     if black == 0 < white and not scale.signed and not wide:
         return clipped, float(white)
-    modulus = 2 ** (8 * np.dtype(unsigned).itemsize)
     raw = clipped.astype(unsigned) if wide else clipped.view(unsigned)
     # Wrapping arithmetic: the result always fits, whatever the sign of the bounds.
-    start = unsigned(black % modulus)
-    counted = raw - start if black < white else start - raw
+    start = np.array(black % 2 ** (8 * unsigned.itemsize), unsigned)
+    counted = np.subtract(raw, start) if black < white else np.subtract(start, raw)
     return counted, float(most - least)
