@@ -4,7 +4,8 @@
 
 Needs the command-line tools of dcmtk and OpenJPEG. Files are encoded by dcmtk where it can
 (JPEG, JPEG-LS, RLE, native syntaxes), by imagecodecs otherwise, and decoded by dcmtk, OpenJPEG's
-own tool or, for HTJ2K (which is decoded here by OpenJPEG), by OpenJPH. The second table holds grey-level mappings against `dcm2pnm`.
+own tool or, for HTJ2K (which is decoded here by OpenJPEG), by OpenJPH. The second table holds
+grey-level mappings against `dcm2pnm`.
 """
 
 from __future__ import annotations

@@ -109,13 +109,19 @@ def main(count: int) -> int:
                 here &= np.array([row[4] > 1 for row in rows])
             if not here.any():
                 continue
-            pixel = max(np.abs(row[at] - row[1]).max() for row, h in zip(rows, here) if h) * 255
+            pixel = np.abs(inputs[at - 1] - inputs[0])[here].max() * 255
             score = np.abs(mine - upstream)[here].max()
             changed = int(((mine > 0.5) != (upstream > 0.5))[here].sum())
             bound = 1 if label == "full" else 2
             fine &= pixel <= bound and changed == 0
             table.add_row(
-                kind, label, str(here.sum()), f"{pixel:.4f}", f"{score:.1e}", str(changed), f"{bound}"
+                kind,
+                label,
+                str(here.sum()),
+                f"{pixel:.4f}",
+                f"{score:.1e}",
+                str(changed),
+                f"{bound}",
             )
     Console(width=110).print(table)
     return 0 if fine else 1

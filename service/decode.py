@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from service.dicom import decode_dicom, looks_like_dicom
+from service.dataset import looks_like_dicom
+from service.dicom import decode_dicom
 from service.errors import CxrError, NotAnImage, TooLarge, TruncatedImage
 from service.limits import Deadline, DecodeLimits
 from service.radiograph import Radiograph

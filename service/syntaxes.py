@@ -1,15 +1,7 @@
-"""DICOM transfer syntaxes: from the pixel data element to stored values.
-
-Compressed frames are decoded by imagecodecs: libjpeg-turbo for every kind of JPEG (8 and 12
-bits, lossless up to 16), CharLS for JPEG-LS, OpenJPEG for JPEG 2000 and HTJ2K, and its own
-RLE. One BSD-licensed package, libraries that are fuzzed in public, and each call gives the
-interpreter lock back. pydicom's own choice for 12-bit and lossless JPEG, pylibjpeg-libjpeg, is
-under the GPL-3, which this product's licence does not allow it to depend on.
-"""
+"""DICOM transfer syntaxes: from the pixel data element to stored values."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,9 +10,11 @@ import numpy as np
 from pydicom import uid
 from pydicom.encaps import generate_fragments, parse_basic_offsets
 
+from service.codecs import decode_jpeg, decode_jpeg2000, decode_jpeg_ls, decode_rle
 from service.codestream import Codestream, read_jpeg, read_jpeg2000
 from service.errors import TruncatedImage, Unprocessable
 from service.limits import DecodeLimits
+from service.pixel_module import PixelModule
 
 _NATIVE = {
     uid.ImplicitVRLittleEndian,
@@ -53,46 +47,6 @@ _LOSSLESS = {
     uid.HTJ2KLossless,
     uid.HTJ2KLosslessRPCL,
 }
-_THREADS = min(4, os.cpu_count() or 1)
-"""Threads of one JPEG 2000 decoding, by far the slowest of all syntaxes."""
-
-
-@dataclass(frozen=True)
-class PixelModule:
-    """The image pixel module of a DICOM file (PS3.3 C.7.6.3).
-
-    Attributes:
-        rows: Height.
-        columns: Width.
-        samples: Samples a pixel, 1 or 3.
-        allocated: Bits that a sample takes, 8 or 16.
-        stored: Bits of those that hold it.
-        high: Index of the highest of them.
-        signed: Whether samples are two's complement.
-        planar: Whether colours come plane by plane.
-        photometric: Photometric interpretation.
-    """
-
-    rows: int
-    columns: int
-    samples: int
-    allocated: int
-    stored: int
-    high: int
-    signed: bool
-    planar: bool
-    photometric: str
-
-    @property
-    def stored_range(self) -> tuple[int, int]:
-        """Least and greatest value that the stored bits can hold."""
-        if self.signed:
-            return -(2 ** (self.stored - 1)), 2 ** (self.stored - 1) - 1
-        return 0, 2**self.stored - 1
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +97,7 @@ def stored_values(
         raise Unprocessable("This transfer syntax is not read.", code="transfer_syntax")
     frame = _single_frame(pixel_data)
     if syntax == uid.RLELossless:
-        values = _rle(frame, module)
+        values = decode_rle(frame, module)
         return StoredValues(_cleared(values, module), module.stored, ycc)
     read = read_jpeg2000 if syntax in _JPEG_2000 else read_jpeg
     stream = read(frame)
@@ -207,61 +161,10 @@ def _single_frame(pixel_data: bytes) -> bytes:
     return fragments[0] if len(fragments) == 1 else b"".join(fragments)
 
 
-def _rle(frame: bytes, module: PixelModule) -> np.ndarray:
-    """Decode RLE (PS3.5 annex G): byte planes from the most significant on, each PackBits."""
-    from imagecodecs import packbits_decode
-
-    width = module.allocated // 8
-    planes = module.samples * width
-    header = np.frombuffer(frame, "<u4", 16).astype(np.int64) if len(frame) >= 64 else [0]
-    if header[0] != planes:
-        raise TruncatedImage("The RLE header is damaged.")
-    starts = [*header[1 : planes + 1], len(frame)]
-    size = module.rows * module.columns
-    values = np.empty((size, module.samples, width), np.uint8)
-    for plane in range(planes):
-        start, end = int(starts[plane]), int(starts[plane + 1])
-        if not 64 <= start <= end <= len(frame):
-            raise TruncatedImage("The RLE header is damaged.")
-        # A last run may reach past the plane; beyond that the decoder refuses.
-        done = packbits_decode(frame[start:end], out=bytearray(size + 256))
-        if len(done) < size:
-            raise TruncatedImage("The RLE data end early.")
-        sample, byte = divmod(plane, width)
-        values[:, sample, width - 1 - byte] = np.frombuffer(done, np.uint8, size)
-    shape = (module.rows, module.columns, module.samples)
-    merged = values.view(module.dtype.newbyteorder("<")).reshape(shape)
-    return merged[..., 0] if module.samples == 1 else merged
-
-
 def _decoder(syntax: str) -> Callable[[bytes, Codestream], np.ndarray]:
     if syntax in _JPEG:
-        return _jpeg
-    return _jpeg_ls if syntax in _JPEG_LS else _jpeg_2000
-
-
-def _jpeg(frame: bytes, stream: Codestream) -> np.ndarray:
-    from imagecodecs import jpeg8_decode
-
-    if stream.components == 3:
-        # The same space in and out: components come as they are stored.
-        return np.asarray(jpeg8_decode(frame, colorspace="RGB", outcolorspace="RGB"))
-    return np.asarray(jpeg8_decode(frame))
-
-
-def _jpeg_ls(frame: bytes, stream: Codestream) -> np.ndarray:
-    from imagecodecs import jpegls_decode
-
-    values = np.asarray(jpegls_decode(frame))
-    if stream.components == 3 and values.shape[0] == 3 and values.shape[-1] != 3:
-        values = values.transpose(1, 2, 0)
-    return values
-
-
-def _jpeg_2000(frame: bytes, stream: Codestream) -> np.ndarray:
-    from imagecodecs import jpeg2k_decode
-
-    return np.asarray(jpeg2k_decode(frame, numthreads=_THREADS))
+        return decode_jpeg
+    return decode_jpeg_ls if syntax in _JPEG_LS else decode_jpeg2000
 
 
 def _cleared(values: np.ndarray, module: PixelModule) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""`cxr inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PNG",
+    help="Write the 224 x 224 pixels that the network gets, as a 16-bit PNG.",
+)
+@click.option("--no-voi", is_flag=True, help="Leave the VOI LUT or window of a DICOM file out.")
+def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
+    """Say what the service sees in FILE, without the patient's data in it.
+
+    Format and transfer syntax, photometric interpretation, bits, how stored values become grey
+    levels, the crop, and what there is to be warned about. A file that would be refused is
+    refused here with the same reason.
+    """
+    from service.decode import decode
+    from service.preprocess import preprocess
+
+    radiograph = decode(file.read_bytes(), reduce=True, voi=not no_voi)
+    model_input = preprocess(radiograph)
+    source, geometry = radiograph.source, model_input.geometry
+    left, top, right, bottom = geometry.unseen
+    seen: dict[str, object] = {
+        "format": source.format,
+        "transfer_syntax": source.transfer_syntax,
+        "photometric_interpretation": source.photometric_interpretation,
+        "bits": source.bits,
+        "width": source.width,
+        "height": source.height,
+        "intensity": source.intensity,
+        "modality": source.modality,
+        "view": source.view,
+        "orientation": source.orientation,
+        "reduction": radiograph.reduction,
+        "crop": {"left": geometry.left, "top": geometry.top, "side": geometry.side},
+        "unseen": {"left": left, "top": top, "right": right, "bottom": bottom},
+        "input_sha256": model_input.sha256,
+        "warnings": list(radiograph.warnings),
+    }
+    if out is not None:
+        _write(model_input.pixels[0], out)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(seen))
+    else:
+        _print(file, seen)
+
+
+def _write(pixels: object, out: Path) -> None:
+    """Write pixels in [0, 1] with 16 bits, so that they differ by at most 1/131070."""
+    import numpy as np
+    from PIL import Image
+
+    deep = np.rint(np.asarray(pixels) * np.float32(65535)).astype(np.uint16)
+    try:
+        Image.fromarray(deep).save(out, format="PNG")
+    except OSError as error:
+        raise click.FileError(str(out), error.strerror or "cannot be written") from error
+
+
+def _print(file: Path, seen: dict[str, object]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "", show_header=False, title=escape(file.name), title_justify="left")
+    table.columns[1].overflow = "fold"
+    for name, value in seen.items():
+        if name == "warnings" or value is None:
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {number}" for key, number in value.items())  # noqa: PLW2901
+        table.add_row(name.replace("_", " "), escape(str(value)))
+    console = Console()
+    console.print(table)
+    for warning in seen["warnings"]:  # type: ignore[attr-defined]
+        console.print(f"[yellow]Note:[/] {escape(warning)}", highlight=False)
