@@ -39,7 +39,7 @@ def main(count: int, first: int) -> int:
         preprocess(decode(data, reduce=True))
     for _, _, data in mutants(-2000, 2000):
         _once(data)
-    before = _resident()
+    marks = [_resident()]
     found: collections.Counter[str] = collections.Counter()
     slowest, wrong = (0.0, ""), []
     log = Path(f"/tmp/fuzz-{first}.seed")
@@ -53,9 +53,12 @@ def main(count: int, first: int) -> int:
             took = time.perf_counter() - start
             slowest = max(slowest, (took, f"{seed} {name}"))
             found[outcome] += 1
+            if seed - first + 1 in {count // 4, count // 2, 3 * count // 4}:
+                marks.append(_resident())
             if outcome.startswith("undocumented"):
                 wrong.append(f"{seed} {name}: {outcome}")
-    after = _resident()
+    marks.append(_resident())
+    before, after = marks[0], marks[-1]
     log.unlink()
     table = Table("outcome", "files")
     for outcome, number in found.most_common():
@@ -63,7 +66,8 @@ def main(count: int, first: int) -> int:
     console = Console(width=110)
     console.print(table)
     console.print(f"seeds {first} to {first + count - 1}")
-    console.print(f"resident {before:.0f} MiB before, {after:.0f} after: {after / before:.3f}")
+    steps = ", ".join(f"{mark:.1f}" for mark in marks)
+    console.print(f"resident {steps} MiB at each quarter: {after / before:.3f}")
     console.print(f"slowest {slowest[0] * 1000:.0f} ms of {limits.seconds:g} s: {slowest[1]}")
     for line in wrong[:20]:
         console.print(line, markup=False)

@@ -82,7 +82,9 @@ def read_jpeg(data: bytes) -> Codestream:
                     ycc = transform != 0
                 elif named in (b"RGB", b"rgb"):
                     ycc = False
-            passes = 1 if marker == 0xF7 else data.count(b"\xff\xda")
+            # One sequential component is one scan whatever follows it.
+            single = marker == 0xF7 or (components == 1 and marker in (0xC0, 0xC1, 0xC3))
+            passes = 1 if single else data.count(b"\xff\xda")
             return Codestream(width, height, components, precision, ycc=ycc, passes=passes)
         if marker == 0xDA or length < 2:
             break

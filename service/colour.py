@@ -59,9 +59,13 @@ def refuse_photograph(ycc: np.ndarray) -> None:
     """
     y, tints = ycc[..., 0].ravel(), ycc[..., 1:].reshape(-1, 2)
     strength = float(np.hypot(tints[:, 0], tints[:, 1]).mean())
-    line = np.stack([np.ones_like(y), y], axis=1)
-    fit, *_ = np.linalg.lstsq(line, tints, rcond=None)
-    rest = tints - line @ fit
+    # Least squares in closed form; a flat image has no slope to fit.
+    bright = y - y.mean()
+    spread = float((bright * bright).sum())
+    rest = tints - tints.mean(axis=0)
+    if spread:
+        slopes = (bright[:, None] * rest).sum(axis=0) / spread
+        rest = rest - bright[:, None] * slopes
     share = float((np.hypot(rest[:, 0], rest[:, 1]) > _OFF_TINT).mean())
     if share > _COLOURED_SHARE or strength > _STRONG:
         raise Unprocessable(

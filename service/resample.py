@@ -17,7 +17,10 @@ import numpy as np
 _ROWS_AT_ONCE = 4
 """Output rows made in one product. Few, so that a band stays in the processor's cache."""
 
-_COLUMNS_AT_ONCE = 32
+_SMALL_PRODUCT = 2**18
+"""Multiplications up to which OpenBLAS stays in the calling thread (65536 times its
+GEMM_MULTITHREAD_THRESHOLD of 4). Above it, its threads spin and wait for each other at every one
+of these small products, which under load costs ten times the work itself."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,22 @@ def resample(pixels: np.ndarray, box: tuple[float, float, float], side: int) -> 
     left, top, length = box
     rows, columns = pixels.shape
     down = _taps(top, length, rows, side)
+    across = down if (left, columns) == (top, rows) else _taps(left, length, columns, side)
+    first, stop = int(across.first[0]), across.stop
     middle = np.empty((side, columns), np.float32)
     for start in range(0, side, _ROWS_AT_ONCE):
         end = min(start + _ROWS_AT_ONCE, side)
         band, weights = down.band(start, end)
-        np.matmul(weights, pixels[band].astype(np.float32), out=middle[start:end])
-    across = down if (left, columns) == (top, rows) else _taps(left, length, columns, side)
+        step = max(1, _SMALL_PRODUCT // weights.size)
+        for at in range(first, stop, step):
+            part = slice(at, min(at + step, stop))
+            np.matmul(weights, pixels[band, part].astype(np.float32), out=middle[start:end, part])
     result = np.empty((side, side), np.float32)
-    for start in range(0, side, _COLUMNS_AT_ONCE):
-        end = min(start + _COLUMNS_AT_ONCE, side)
+    # A band of n columns reads about (n + 2) * scale, so the product grows with n squared.
+    wide = _SMALL_PRODUCT / (side * max(length / side, 1.0))
+    step = max(1, int((wide + 1) ** 0.5 - 1))
+    for start in range(0, side, step):
+        end = min(start + step, side)
         band, weights = across.band(start, end)
         result[:, start:end] = middle[:, band] @ weights.T
     return result
