@@ -58,7 +58,12 @@ def originals() -> dict[str, bytes]:
         values = stored(pixels, bits)
         frame = ENCODERS[syntax](values, bits) if syntax in ENCODERS else None
         files[f"dicom {uid.UID(syntax).name}"] = dicom(
-            values, bits, syntax=syntax, frame=frame, WindowCenter=2000, WindowWidth=3000
+            values,
+            bits,
+            syntax=syntax,
+            frame=frame,
+            WindowCenter=2 ** (bits - 1),
+            WindowWidth=3 * 2 ** (bits - 2),
         )
     files["dicom rgb"] = dicom(colour, 8)
     files["dicom no preamble"] = dicom(grey, 8, preamble=False, syntax=uid.ImplicitVRLittleEndian)

@@ -1,0 +1,79 @@
+"""`cxr inspect`."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from bench.files import chest, dicom, raster, stored
+from service.commands.inspect import inspect
+from service.decode import decode
+from service.errors import NotAnImage
+from service.preprocess import preprocess
+
+VALUES = stored(chest(8, 300, 260), 12)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "radiograph.dcm"
+    path.write_bytes(
+        dicom(
+            VALUES, 12, WindowCenter=2000, WindowWidth=3000, PatientName="Doe^Jane", ViewPosition=""
+        )
+    )
+    return path
+
+
+def test_inspect_says_what_the_service_sees(file):
+    """The JSON names format, syntax, pixels, mapping, crop and warnings."""
+    seen = json.loads(CliRunner().invoke(inspect, [str(file), "--json"]).stdout)
+    assert seen["format"] == "DICOM"
+    assert seen["transfer_syntax"] == "Explicit VR Little Endian"
+    assert (seen["photometric_interpretation"], seen["bits"]) == ("MONOCHROME2", 12)
+    assert seen["intensity"] == "VOI LUT window 2000/3000"
+    assert seen["crop"] == {"left": 0, "top": 20, "side": 260}
+    assert seen["unseen"] == {"left": 0, "top": 20, "right": 0, "bottom": 20}
+    assert len(seen["warnings"]) == 1
+    assert seen["input_sha256"] == preprocess(decode(file.read_bytes())).sha256
+
+
+def test_inspect_can_leave_the_window_out(file):
+    """With --no-voi the full range is inspected instead."""
+    seen = json.loads(CliRunner().invoke(inspect, [str(file), "--json", "--no-voi"]).stdout)
+    assert seen["intensity"] == "full range of 12 bits, VOI LUT of the file not applied"
+
+
+def test_inspect_never_names_the_patient(file):
+    """Neither the table nor the JSON holds the patient's name."""
+    for options in ([], ["--json"]):
+        said = CliRunner().invoke(inspect, [str(file), *options])
+        assert said.exit_code == 0
+        assert "Doe" not in said.output
+        assert "window 2000/3000" in said.output
+
+
+def test_inspect_writes_the_network_s_input(file, tmp_path):
+    """The PNG of --out holds the 224 x 224 pixels that the network gets, in 16 bits."""
+    out = tmp_path / "input.png"
+    assert CliRunner().invoke(inspect, [str(file), "--out", str(out)]).exit_code == 0
+    written = np.asarray(Image.open(out)) / 65535
+    expected = preprocess(decode(file.read_bytes())).pixels[0]
+    assert np.abs(written - expected).max() <= 1 / 65535
+
+
+def test_inspect_refuses_as_the_service_does(tmp_path):
+    """A file that the service refuses is refused with the same error."""
+    path = tmp_path / "notes.txt"
+    path.write_text("no image")
+    assert isinstance(CliRunner().invoke(inspect, [str(path)]).exception, NotAnImage)
+
+
+def test_inspect_reads_rasters(tmp_path):
+    """A PNG is inspected as well, without a DICOM file's attributes."""
+    path = tmp_path / "radiograph.png"
+    path.write_bytes(raster(stored(chest(8, 64, 64), 16), "PNG"))
+    seen = json.loads(CliRunner().invoke(inspect, [str(path), "--json"]).stdout)
+    assert (seen["format"], seen["bits"], seen["transfer_syntax"]) == ("PNG", 16, None)
