@@ -7,7 +7,7 @@ from PIL import Image
 
 from service.errors import Unprocessable
 
-SAMPLE_SIDE = 128
+SAMPLE_SIDE = 64
 """Longest side of the sample that the colour rule looks at, in pixels."""
 
 _OFF_TINT = 16.0
@@ -77,7 +77,7 @@ def refuse_photograph(ycc: np.ndarray) -> None:
 
 
 def sample(image: Image.Image) -> Image.Image:
-    """At most 128 pixels a side of a Pillow image, taken without blending colours."""
+    """At most 64 pixels a side of a Pillow image, taken without blending colours."""
     width, height = image.size
     scale = min(1.0, SAMPLE_SIDE / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_ROWS_AT_ONCE = 4
-"""Output rows made in one product. Few, so that a band stays in the processor's cache."""
+_BAND = 40
+"""Source rows read for one product, about: few, so that they stay in the processor's cache."""
 
 _SMALL_PRODUCT = 2**18
 """Multiplications up to which OpenBLAS stays in the calling thread (65536 times its
@@ -42,12 +42,10 @@ class _Taps:
         width = self.weights.shape[1]
         low = int(self.first[start])
         high = min(int(self.first[end - 1]) + width, self.stop)
-        dense = np.zeros((end - start, high - low), np.float32)
-        for row in range(start, end):
-            at = int(self.first[row]) - low
-            here = dense[row - start, at : at + width]
-            here[:] = self.weights[row, : here.size]
-        return slice(low, high), dense
+        dense = np.zeros((end - start, high - low + width), np.float32)
+        at = self.first[start:end, None] - low + np.arange(width)
+        dense[np.arange(end - start)[:, None], at] = self.weights[start:end]
+        return slice(low, high), dense[:, : high - low]
 
 
 def _taps(start: float, length: float, n: int, side: int) -> _Taps:
@@ -82,8 +80,9 @@ def resample(pixels: np.ndarray, box: tuple[float, float, float], side: int) -> 
     across = down if (left, columns) == (top, rows) else _taps(left, length, columns, side)
     first, stop = int(across.first[0]), across.stop
     middle = np.empty((side, columns), np.float32)
-    for start in range(0, side, _ROWS_AT_ONCE):
-        end = min(start + _ROWS_AT_ONCE, side)
+    at_once = max(4, int(_BAND * side / length))
+    for start in range(0, side, at_once):
+        end = min(start + at_once, side)
         band, weights = down.band(start, end)
         step = max(1, _SMALL_PRODUCT // weights.size)
         for at in range(first, stop, step):
