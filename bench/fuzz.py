@@ -10,12 +10,12 @@ from __future__ import annotations
 import collections
 import faulthandler
 import gc
+import resource
 import sys
 import time
 import warnings
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +27,8 @@ from service.preprocess import preprocess
 
 def _resident() -> float:
     gc.collect()
-    return psutil.Process().memory_info().rss / 2**20
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def main(count: int, first: int) -> int:
