@@ -167,8 +167,6 @@ def _bit_pattern(values: np.ndarray, bits: int) -> np.ndarray:
 ENCODERS: dict[str, Callable[[np.ndarray, int], bytes]] = {
     uid.JPEG2000Lossless: _jpeg2000(True),
     uid.JPEG2000: _jpeg2000(False),
-    uid.HTJ2KLossless: _htj2k(True),
-    uid.HTJ2K: _htj2k(False),
     uid.JPEGLSLossless: lambda values, bits: bytes(
         imagecodecs.jpegls_encode(_bit_pattern(values, bits))
     ),
@@ -184,6 +182,10 @@ ENCODERS: dict[str, Callable[[np.ndarray, int], bytes]] = {
     uid.RLELossless: lambda values, bits: _rle(values),
 }
 """What compresses a frame of `values` with `bits` significant bits, by transfer syntax."""
+
+if hasattr(imagecodecs, "htj2k_encode"):  # absent from the last release for Python 3.10
+    ENCODERS[uid.HTJ2KLossless] = _htj2k(True)
+    ENCODERS[uid.HTJ2K] = _htj2k(False)
 
 
 def _rle(values: np.ndarray) -> bytes:

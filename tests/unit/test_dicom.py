@@ -24,8 +24,11 @@ LOSSLESS = [
     uid.JPEGLosslessSV1,
     uid.JPEGLSLossless,
     uid.JPEG2000Lossless,
-    uid.HTJ2KLossless,
 ]
+LOSSY = [(uid.JPEGBaseline8Bit, 8, 16), (uid.JPEGExtended12Bit, 12, 64), (uid.JPEG2000, 12, 64)]
+if uid.HTJ2K in ENCODERS:  # nothing encodes it on Python 3.10; decoding is the same there
+    LOSSLESS.append(uid.HTJ2KLossless)
+    LOSSY.append((uid.HTJ2K, 12, 160))
 
 
 def name(value):
@@ -57,16 +60,7 @@ def test_lossless_syntaxes_are_exact(syntax, bits, signed):
     assert made.source.transfer_syntax == uid.UID(syntax).name
 
 
-@pytest.mark.parametrize(
-    ("syntax", "bits", "bound"),
-    [
-        (uid.JPEGBaseline8Bit, 8, 16),
-        (uid.JPEGExtended12Bit, 12, 64),
-        (uid.JPEG2000, 12, 64),
-        (uid.HTJ2K, 12, 160),
-    ],
-    ids=name,
-)
+@pytest.mark.parametrize(("syntax", "bits", "bound"), LOSSY, ids=name)
 def test_lossy_syntaxes_are_near(syntax, bits, bound):
     """Lossy transfer syntaxes give the stored values up to what the encoder took away."""
     values = stored(PIXELS, bits).astype(int)
