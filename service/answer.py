@@ -29,6 +29,14 @@ class PathologyAnswer(_Part):
     positive: bool = Field(description="Whether the score is over 0.5.")
 
 
+class CropAnswer(_Part):
+    """The square of the image that the network saw; what lies outside is unseen."""
+
+    left: int = Field(description="First column inside.")
+    top: int = Field(description="First row inside.")
+    side: int = Field(description="Columns, and rows.")
+
+
 class ImageAnswer(_Part):
     """The image that was scored."""
 
@@ -37,6 +45,12 @@ class ImageAnswer(_Part):
     format: str
     bits: int = Field(description="Significant bits of a stored grey value.")
     intensity: str = Field(description="How stored values became grey levels.")
+    photometric_interpretation: str = Field(
+        description="DICOM's term, or the kind of pixels of a raster file."
+    )
+    transfer_syntax: str | None = Field(description="How a DICOM file stores its pixels.")
+    view: str | None = Field(description="View position of a DICOM file: PA, AP.")
+    crop: CropAnswer
     sha256_pixels: str = Field(
         description="SHA-256 of the 224 x 224 little-endian float32 pixels that were scored."
     )
@@ -82,13 +96,17 @@ def model_answer(manifest: Manifest, variant: Variant) -> ModelAnswer:
 
 def image_answer(radiograph: Radiograph, model_input: ModelInput) -> ImageAnswer:
     """Say what was scored, without a word of whose it is."""
-    source = radiograph.source
+    source, geometry = radiograph.source, model_input.geometry
     return ImageAnswer(
         width=source.width,
         height=source.height,
         format=source.format,
         bits=source.bits,
         intensity=source.intensity,
+        photometric_interpretation=source.photometric_interpretation,
+        transfer_syntax=source.transfer_syntax,
+        view=source.view,
+        crop=CropAnswer(left=geometry.left, top=geometry.top, side=geometry.side),
         sha256_pixels=model_input.sha256,
     )
 

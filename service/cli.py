@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 import click
 
 from service.commands.gradcam import gradcam
+from service.commands.inspect import inspect
 from service.commands.predict import predict
 from service.commands.serve import serve
 from service.errors import CxrError
@@ -22,6 +23,7 @@ def cxr() -> None:
       cxr export --weights demo       make the bundle of the embedded demo model
       cxr predict IMAGE               score one radiograph
       cxr gradcam IMAGE               draw where the score came from
+      cxr inspect FILE                say what the service sees in a file
       cxr serve                       start the HTTP service on 127.0.0.1:3000
 
     Exit status: 0 done, 1 failed with the reason on standard error, 2 wrong usage.
@@ -31,6 +33,7 @@ def cxr() -> None:
 
 cxr.add_command(predict)
 cxr.add_command(gradcam)
+cxr.add_command(inspect)
 cxr.add_command(serve)
 for _point in entry_points(group="cxr.commands"):
     cxr.add_command(_point.load())

@@ -25,7 +25,7 @@ from service.metrics import (
     QUEUE_DEPTH,
     QUEUE_SECONDS,
 )
-from service.predictor import Predictor, Prepared, prepare
+from service.predictor import Predictor, Prepared
 from service.preprocess import INPUT_SIDE
 from service.settings import Settings
 
@@ -178,11 +178,22 @@ class PredictionLane:
 
     async def _decode(self, data: bytes, deadline: float) -> Prepared:
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._decoders, _timed_prepare, data)
+        work = loop.run_in_executor(self._decoders, self._timed_prepare, data)
         try:
             return await asyncio.wait_for(work, deadline - loop.time())
         except asyncio.TimeoutError as error:
             raise DeadlineExceeded("The image was not decoded by the deadline.") from error
+
+    def _timed_prepare(self, data: bytes) -> Prepared:
+        started = time.monotonic()
+        outcome = "ok"
+        try:
+            return self._predictor.prepare(data)
+        except CxrError as fault:
+            outcome = fault.code
+            raise
+        finally:
+            DECODE_SECONDS.labels(outcome).observe(time.monotonic() - started)
 
     async def close(self) -> bool:
         """Finish what was accepted.
@@ -192,15 +203,3 @@ class PredictionLane:
         """
         self._decoders.shutdown(wait=False, cancel_futures=True)
         return self._batcher is None or await self._batcher.close(self._settings.drain_seconds)
-
-
-def _timed_prepare(data: bytes) -> Prepared:
-    started = time.monotonic()
-    outcome = "ok"
-    try:
-        return prepare(data)
-    except CxrError as fault:
-        outcome = fault.code
-        raise
-    finally:
-        DECODE_SECONDS.labels(outcome).observe(time.monotonic() - started)

@@ -9,9 +9,9 @@ import numpy as np
 from service.answer import ImageAnswer, ModelAnswer, Prediction, image_answer, model_answer
 from service.answer import prediction as put_together
 from service.bundle import Bundle, Manifest, open_bundle
-from service.decode import decode
 from service.errors import InferenceFailed
 from service.preprocess import ModelInput, preprocess
+from service.reader import RadiographReader, reader
 from service.runtime import Runtime, open_runtime
 from service.scores import findings
 from service.settings import Settings, bundle_folder
@@ -26,13 +26,13 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(data: bytes) -> Prepared:
+def prepare(data: bytes, reader: RadiographReader) -> Prepared:
     """Decode and preprocess an image file.
 
     Raises:
         ClientFault: The file is no radiograph that can be scored; the class says why.
     """
-    radiograph = decode(data)
+    radiograph = reader.read(data, reduce=True)
     model_input = preprocess(radiograph)
     return Prepared(model_input, image_answer(radiograph, model_input), radiograph.warnings)
 
@@ -44,6 +44,11 @@ class Predictor:
     manifest: Manifest
     model: ModelAnswer
     runtime: Runtime
+    reader: RadiographReader
+
+    def prepare(self, data: bytes) -> Prepared:
+        """Decode and preprocess an image file; errors as for `prepare`."""
+        return prepare(data, self.reader)
 
     def answer(self, prepared: Prepared, logits: np.ndarray) -> Prediction:
         """Turn one image's logits, float32 (18,), into its answer.
@@ -63,7 +68,7 @@ class Predictor:
             ClientFault: The file is no radiograph that can be scored.
             InferenceFailed: The network gave no finite answer.
         """
-        prepared = prepare(data)
+        prepared = self.prepare(data)
         return self.answer(prepared, self.runtime.run(prepared.input.pixels[None]).logits[0])
 
 
@@ -76,4 +81,9 @@ def open_predictor(settings: Settings) -> Predictor:
     bundle: Bundle = open_bundle(bundle_folder(settings))
     variant = bundle.manifest.variant(settings.runtime, settings.precision)
     runtime = open_runtime(bundle, variant, settings.threads)
-    return Predictor(bundle.manifest, model_answer(bundle.manifest, variant), runtime)
+    return Predictor(
+        bundle.manifest,
+        model_answer(bundle.manifest, variant),
+        runtime,
+        reader(settings, bundle.manifest),
+    )

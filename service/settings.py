@@ -43,6 +43,23 @@ class Settings(BaseSettings):
         ge=1 << 20,
         description="Bytes of all bodies that are held at one time at the most.",
     )
+    max_pixels: int = Field(
+        100_000_000, ge=1024, le=1 << 30, description="Rows times columns of an image at the most."
+    )
+    shortest_side: int = Field(
+        32, ge=1, le=224, description="Pixels that each side of an image has at the least."
+    )
+    longest_side: int = Field(
+        20_000, ge=224, le=65_535, description="Pixels that a side of an image has at the most."
+    )
+    decode_seconds: float = Field(
+        10.0, gt=0, le=300, description="Seconds that decoding one image may take."
+    )
+    voi_lut: bool = Field(
+        True,
+        description="Apply a DICOM file's VOI LUT or window, as a viewer does; off, stored values "
+        "are taken over their full range, as TorchXRayVision does.",
+    )
     body_seconds: float = Field(
         15.0, gt=0, le=600, description="Seconds within which a request's body must have arrived."
     )

@@ -41,6 +41,10 @@ def test_predict_answers_the_contract(client, demo_bundle, phantom_png):
         "format": "PNG",
         "bits": 8,
         "intensity": "full range of 8 bits",
+        "photometric_interpretation": "grey",
+        "transfer_syntax": None,
+        "view": None,
+        "crop": {"left": 0, "top": 0, "side": 300},
         "sha256_pixels": hashlib.sha256(pixels.astype("<f4").tobytes()).hexdigest(),
     }
     assert answer["finding"] == "Pneumonia"
