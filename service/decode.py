@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from service.dataset import looks_like_dicom
-from service.dicom import decode_dicom
 from service.errors import CxrError, NotAnImage, TooLarge, TruncatedImage
+from service.formats.dataset import looks_like_dicom
+from service.formats.dicom import decode_dicom
+from service.formats.raster import decode_raster
 from service.limits import Deadline, DecodeLimits
 from service.radiograph import Radiograph
-from service.raster import decode_raster
 
 __all__ = ["DecodeLimits", "decode"]
 

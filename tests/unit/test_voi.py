@@ -6,7 +6,7 @@ import pytest
 
 from bench.files import dicom
 from service.decode import decode
-from service.voi import GreyScale, Lut, Window, map_intensity
+from service.formats.voi import GreyScale, Lut, Window, map_intensity
 
 RAMP = np.resize(np.arange(4096), (64, 64)).astype(np.uint16)
 

@@ -6,8 +6,8 @@ import re
 
 import pydicom
 
-from service.dataset import number, text, whole
 from service.errors import Unprocessable
+from service.formats.dataset import number, text, whole
 from service.radiograph import Source
 
 MODALITIES = frozenset({"CR", "DX", "RG", "SC"})

@@ -9,16 +9,16 @@ import pydicom
 from pydicom import uid
 from pydicom.pixels import apply_color_lut
 
-from service.colour import SAMPLE_SIDE, chroma, luminance, refuse_photograph
-from service.dataset import read_dataset, require_pixels, text
 from service.errors import Unprocessable
-from service.grey_scale import grey_scale
+from service.formats.colour import SAMPLE_SIDE, chroma, luminance, refuse_photograph
+from service.formats.dataset import read_dataset, require_pixels, text
+from service.formats.grey_scale import grey_scale
+from service.formats.pixel_module import GREY, PixelModule, pixel_module
+from service.formats.suitability import cautions, frontal_view, radiography
+from service.formats.syntaxes import StoredValues, is_read, stored_values
+from service.formats.voi import map_intensity
 from service.limits import Deadline, DecodeLimits
-from service.pixel_module import GREY, PixelModule, pixel_module
 from service.radiograph import Radiograph, Source
-from service.suitability import cautions, frontal_view, radiography
-from service.syntaxes import StoredValues, is_read, stored_values
-from service.voi import map_intensity
 
 
 def decode_dicom(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from service.codestream import Codestream, read_jpeg, read_jpeg2000
-from service.colour import chroma, refuse_photograph, sample
 from service.errors import NotAnImage, TooLarge, TruncatedImage, Unprocessable
+from service.formats.codestream import Codestream, read_jpeg, read_jpeg2000
+from service.formats.colour import chroma, refuse_photograph, sample
 from service.limits import Deadline, DecodeLimits, TimedBytes
 from service.radiograph import Radiograph, Source
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pydicom
 
-from service.dataset import number, text
 from service.errors import TruncatedImage, Unprocessable
+from service.formats.dataset import number, text
 from service.limits import DecodeLimits
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})

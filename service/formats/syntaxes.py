@@ -10,11 +10,11 @@ import numpy as np
 from pydicom import uid
 from pydicom.encaps import generate_fragments, parse_basic_offsets
 
-from service.codecs import decode_jpeg, decode_jpeg2000, decode_jpeg_ls, decode_rle
-from service.codestream import Codestream, read_jpeg, read_jpeg2000
 from service.errors import TruncatedImage, Unprocessable
+from service.formats.codecs import decode_jpeg, decode_jpeg2000, decode_jpeg_ls, decode_rle
+from service.formats.codestream import Codestream, read_jpeg, read_jpeg2000
+from service.formats.pixel_module import PixelModule
 from service.limits import DecodeLimits
-from service.pixel_module import PixelModule
 
 _NATIVE = {
     uid.ImplicitVRLittleEndian,

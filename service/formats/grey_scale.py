@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 
-from service.dataset import number, real, text
 from service.errors import TruncatedImage
-from service.pixel_module import PixelModule
-from service.voi import GreyScale, Lut, Window
+from service.formats.dataset import number, real, text
+from service.formats.pixel_module import PixelModule
+from service.formats.voi import GreyScale, Lut, Window
 
 
 def grey_scale(

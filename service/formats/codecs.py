@@ -13,9 +13,9 @@ import os
 
 import numpy as np
 
-from service.codestream import Codestream
 from service.errors import TruncatedImage
-from service.pixel_module import PixelModule
+from service.formats.codestream import Codestream
+from service.formats.pixel_module import PixelModule
 
 _THREADS = min(4, os.cpu_count() or 1)
 """Threads of one JPEG 2000 decoding, by far the slowest of all syntaxes."""

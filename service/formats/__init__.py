@@ -1,0 +1,1 @@
+"""What each file format holds and how its pixels become grey values."""
