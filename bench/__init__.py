@@ -1,1 +1,1 @@
-"""Measurements that are run by hand; the tests run small, seeded shares of some of them."""
+"""Side-by-side measurements, run by hand: `python -m bench.NAME`; the tests never run them."""

@@ -79,7 +79,7 @@ def randomise(network: torch.jit.ScriptModule, seed: int) -> None:
 
 
 def pairs(
-    graph: Path, pixels: np.ndarray, output: int, layer: str
+    graph: Path, pixels: np.ndarray, output: int, layer: str, images_a_draw: int
 ) -> Iterator[dict[str, tuple[np.ndarray, np.ndarray]]]:
     """For each image and method, the map before and after randomising.
 
@@ -88,12 +88,13 @@ def pairs(
         pixels: float32 (N, 1, 224, 224).
         output: The target.
         layer: Where the maps are taken.
+        images_a_draw: Images that share one randomised network.
     """
     learned = load_network(graph, None)
-    for draw, start in enumerate(range(0, len(pixels), IMAGES_A_DRAW)):
+    for draw, start in enumerate(range(0, len(pixels), images_a_draw)):
         fresh = load_network(graph, None)
         randomise(fresh, draw)
-        part = pixels[start : start + IMAGES_A_DRAW]
+        part = pixels[start : start + images_a_draw]
         targets = [output] * len(part)
         before = differentiate(learned, part, targets, layer)
         after = differentiate(fresh, part, targets, layer)
@@ -103,12 +104,17 @@ def pairs(
 
 
 def sanity(
-    graph: Path, pixels: np.ndarray, output: int, layer: str, images: int
+    graph: Path,
+    pixels: np.ndarray,
+    output: int,
+    layer: str,
+    images: int,
+    images_a_draw: int = IMAGES_A_DRAW,
 ) -> tuple[Sanity, ...]:
     """Measure every method at one layer on the first `images` pairs that have a correlation."""
     correlations: dict[str, list[float]] = {method: [] for method in WEIGHTINGS}
     empty = dict.fromkeys(WEIGHTINGS, 0)
-    for pair in pairs(graph, pixels, output, layer):
+    for pair in pairs(graph, pixels, output, layer, images_a_draw):
         for method, (before, after) in pair.items():
             if len(correlations[method]) == images:
                 continue

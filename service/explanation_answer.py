@@ -8,6 +8,9 @@ from service.answer import DEMO_WARNING, ImageAnswer, ModelAnswer
 from service.explanation import Explanation
 from service.place import unseen_in_words
 
+FINE_LAYERS = ("denseblock1", "denseblock2")
+"""Layers whose maps find few opacities (`python -m bench.localisation`)."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -165,5 +168,10 @@ def _notes(explanation: Explanation) -> list[str]:
         notes.append(
             f"{explanation.request.target} scores below its operating point; the map shows what "
             "speaks for it all the same."
+        )
+    if explanation.values is not None and explanation.request.layer in FINE_LAYERS:
+        notes.append(
+            f"{explanation.request.layer} shows fine texture; its peaks say little of where a "
+            "finding is."
         )
     return notes
