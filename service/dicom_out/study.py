@@ -110,6 +110,8 @@ def _drop_unsound(header: Dataset) -> None:
             except ValueError:
                 del header[element.tag]
                 break
+    if header.get("PatientSex") not in ("M", "F", "O"):
+        header.PatientSex = None
 
 
 def to_bytes(dataset: Dataset) -> bytes:

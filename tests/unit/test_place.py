@@ -35,7 +35,7 @@ def hot(*cells, size=7):
     ids=["as the network", "twice", "landscape", "portrait"],
 )
 def test_the_peak_of_one_hot_cell_is_its_middle(geometry, expected):
-    """The peak is in the middle of a lone cell, counted in source pixels past the cropped margin."""
+    """The peak is in the middle of a lone cell, in source pixels past the margin."""
     place = locate(hot((3, 2, 1.0)), geometry)
     assert abs(place.column - expected[0]) <= geometry.side / 224
     assert abs(place.row - expected[1]) <= geometry.side / 224

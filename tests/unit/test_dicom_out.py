@@ -1,0 +1,211 @@
+"""Explanations as DICOM objects, read back and validated by others."""
+
+import copy
+import io
+import shutil
+import subprocess
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+from explained import MODEL, explained, grey, hot_map
+from pydicom.data import get_testdata_file
+
+from service.dicom_out.report import structured_report
+from service.dicom_out.secondary_capture import secondary_capture
+from service.dicom_out.study import patient_orientation, source_header
+from service.drawing import draw
+from service.errors import NotAnImage, Unprocessable
+from service.preprocess import Geometry
+
+WIDTH, HEIGHT = 1841, 1955
+
+pytestmark = pytest.mark.filterwarnings(
+    # The source's referring physician is one word, which readers remark on.
+    "ignore:.*unlikely to be a valid person name:UserWarning",
+    'ignore:The string "ward" is unlikely:UserWarning',
+)
+
+
+@pytest.fixture(scope="module")
+def original():
+    """A real radiograph's file."""
+    return Path(get_testdata_file("RG1_UNCI.dcm")).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def source(original):
+    return source_header(original)
+
+
+def changed(original, **attributes):
+    """The same file with other attributes; None takes one away."""
+    dataset = pydicom.dcmread(io.BytesIO(original), stop_before_pixels=True)
+    for name, value in attributes.items():
+        if value is None:
+            delattr(dataset, name)
+        else:
+            setattr(dataset, name, value)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+def found_in(source, values=None, **more):
+    orientation = patient_orientation(source)
+    return explained(values, patient_orientation=orientation, **more)
+
+
+def capture(source, found):
+    picture = draw(grey(WIDTH, HEIGHT), found, MODEL)
+    return secondary_capture(source, picture, found, MODEL), picture
+
+
+def errors(data, tmp_path):
+    """What dciodvfy finds wrong."""
+    program = shutil.which("dciodvfy")
+    if program is None:
+        pytest.skip("dciodvfy (dicom3tools) is not installed")
+    path = tmp_path / "object.dcm"
+    path.write_bytes(data)
+    done = subprocess.run([program, path], capture_output=True, text=True, check=False)
+    told = (done.stdout + done.stderr).splitlines()
+    assert any(line.strip() in ("SCImage", "Comprehensive3DSR") for line in told)
+    return [line for line in told if "Error" in line]
+
+
+@pytest.mark.parametrize("values", [None, np.zeros((7, 7), np.float32)], ids=["map", "no map"])
+def test_objects_are_valid(source, values, tmp_path):
+    """dciodvfy finds no error in the Secondary Capture or in the report."""
+    found = found_in(source, values)
+    assert errors(capture(source, found)[0], tmp_path) == []
+    assert errors(structured_report(source, found, MODEL), tmp_path) == []
+
+
+def test_objects_are_valid_whatever_the_source_lacks(original, tmp_path):
+    """A source without orientation or study's name, with an age and a sex that break their format,
+    makes valid objects all the same."""
+    bare = changed(
+        original, PatientOrientation=None, PatientSex="X", StudyID=None, BodyPartExamined=None
+    )
+    dataset = pydicom.dcmread(io.BytesIO(bare), stop_before_pixels=True)
+    dataset.add(pydicom.DataElement(0x00101010, "AS", "62", validation_mode=0))
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    source = source_header(buffer.getvalue())
+    found = found_in(source)
+    assert found.words == "image left, middle third"
+    assert errors(capture(source, found)[0], tmp_path) == []
+    assert errors(structured_report(source, found, MODEL), tmp_path) == []
+
+
+def test_the_capture_joins_the_study_and_names_its_source(source):
+    """The picture is in the source's study, in a series of its own, and refers to the source."""
+    found = found_in(source)
+    data, picture = capture(source, found)
+    read = pydicom.dcmread(io.BytesIO(data))
+    assert read.StudyInstanceUID == source.StudyInstanceUID
+    assert read.SeriesInstanceUID != source.SeriesInstanceUID
+    assert read.PatientID == "9RG1"
+    assert read.PatientOrientation == ["L", "F"]
+    assert read.LossyImageCompression == "01"
+    assert read.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+    assert read.SourceImageSequence[0].ReferencedSOPClassUID == source.SOPClassUID
+    assert "demo weights, not for clinical use" in read.DerivationDescription
+    np.testing.assert_array_equal(read.pixel_array, np.asarray(picture))
+
+
+def test_the_report_gives_score_place_and_source(source):
+    """highdicom reads the score, the verdict, the box in source pixels, the patient's side and
+    the reference, which the report's own evidence resolves."""
+    found = found_in(source)
+    data = structured_report(source, found, MODEL)
+    report = hd.sr.srread(io.BytesIO(data))
+    (group,) = report.content.get_planar_roi_measurement_groups()
+    score, probability = group.get_measurements()
+    assert score.value == pytest.approx(found.served.score, abs=1e-6)
+    assert probability.value == pytest.approx(found.served.probability, abs=1e-6)
+    (verdict,) = group.get_qualitative_evaluations()
+    assert (verdict.name.meaning, verdict.value.meaning) == ("Pneumonia", "Positive")
+    box = found.place.box
+    corners = group.roi.value
+    assert corners.min(axis=0).tolist() == [box.left, box.top]
+    assert corners.max(axis=0).tolist() == [box.left + box.width, box.top + box.height]
+    (site,) = group.finding_sites
+    assert site.topographical_modifier is None
+    assert site.laterality.meaning == "Right"
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0]
+    assert evidence.StudyInstanceUID == source.StudyInstanceUID
+    listed = evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert listed.ReferencedSOPInstanceUID == source.SOPInstanceUID
+    uids = {
+        "referenced_sop_instance_uid": source.SOPInstanceUID,
+        "referenced_sop_class_uid": source.SOPClassUID,
+    }
+    assert len(report.content.get_planar_roi_measurement_groups(**uids)) == 1
+
+
+def test_a_report_without_a_map_claims_no_region(source):
+    """No map: score and verdict of the whole image, no region, and the reason."""
+    found = found_in(source, np.zeros((7, 7), np.float32), logit=-3.0)
+    report = hd.sr.srread(io.BytesIO(structured_report(source, found, MODEL)))
+    assert report.content.get_planar_roi_measurement_groups() == []
+    (group,) = report.content.get_image_measurement_groups()
+    assert group.get_qualitative_evaluations()[0].value.meaning == "Negative"
+    texts = [element.value for element in report.iterall() if element.keyword == "TextValue"]
+    assert "no map: Nothing in the image speaks for Pneumonia: the map is zero everywhere." in texts
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        ("ISO_IR 100", "Müller^Jürgen"),
+        ("ISO_IR 192", "山田^太郎"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+    ],
+    ids=["Latin 1", "UTF-8", "code extensions"],
+)
+def test_a_name_keeps_its_letters(original, character_set, name):
+    """A patient's name reads the same in the new object, whatever the source's character set."""
+    file = changed(original, SpecificCharacterSet=character_set, PatientName=name)
+    source = source_header(file)
+    data = structured_report(source, found_in(source), MODEL)
+    assert str(pydicom.dcmread(io.BytesIO(data)).PatientName) == name
+
+
+def test_only_dicom_has_a_study_to_join(phantom_png):
+    """A PNG is refused with 415 where a DICOM answer is wanted."""
+    with pytest.raises(NotAnImage) as caught:
+        source_header(phantom_png(1))
+    assert (caught.value.status, caught.value.code) == (415, "not_dicom")
+
+
+def test_a_source_that_is_in_no_study_is_refused(original):
+    """Without a study there is nothing to join: 422, naming the attribute and no value."""
+    with pytest.raises(Unprocessable) as caught:
+        source_header(changed(original, StudyInstanceUID=None))
+    assert (caught.value.status, caught.value.code) == (422, "no_study")
+    assert "StudyInstanceUID" in caught.value.message
+
+
+def test_a_source_that_cannot_be_taken_over_is_refused(source):
+    """A value that no object may have is refused with 422, and not quoted."""
+    broken = copy.deepcopy(source)
+    broken.PatientSex = "SECRET"
+    with pytest.raises(Unprocessable) as caught:
+        structured_report(broken, found_in(source), MODEL)
+    assert caught.value.code == "source_attributes"
+    assert "SECRET" not in caught.value.message
+
+
+def test_two_objects_have_their_own_identifiers(source):
+    """The same explanation written twice gives two instances in two series, by one device."""
+    found = found_in(source, hot_map(), geometry=Geometry(WIDTH, HEIGHT))
+    first, second = (
+        hd.sr.srread(io.BytesIO(structured_report(source, found, MODEL))) for _ in "ab"
+    )
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+    assert first.SeriesInstanceUID != second.SeriesInstanceUID
+    assert first.StudyInstanceUID == second.StudyInstanceUID
