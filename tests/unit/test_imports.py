@@ -44,7 +44,12 @@ def test_imports_run_one_way():
 
 def test_the_service_starts_without_the_offline_packages():
     """service.app, with all that it wires, imports where torch and the exporters are absent."""
-    done = run("import service.app, service.predictor, service.cli; print('started')")
+    done = run(
+        "import service.app, service.predictor, service.cli, service.drawing; "
+        "import service.faithfulness; "
+        "import service.cam.classmap, service.cam.request, service.explanation_answer; "
+        "print('started')"
+    )
     assert done.stdout == "started\n", done.stderr
 
 
