@@ -11,15 +11,16 @@ import torch
 
 from service.answer import model_answer
 from service.bundle import Manifest, open_bundle
-from service.cam.classmap import ClassMap
+from service.cam.classmap import CAM, ClassMap, class_activation_map
 from service.cam.gradients import BATCH, class_maps
 from service.cam.request import MapRequest, map_request
-from service.decode import decode
 from service.drawing import draw
 from service.explanation import Explanation, explanation
 from service.faithfulness import faithfulness
 from service.heatmap import OPACITY, png
+from service.place import directions
 from service.preprocess import ModelInput, preprocess
+from service.reader import RadiographReader, reader
 from service.runtime.torchscript import load_network
 from service.scores import op_norm, sigmoid
 from service.settings import Settings, bundle_folder
@@ -54,6 +55,7 @@ class Explainer:
 
     manifest: Manifest
     network: torch.jit.ScriptModule
+    reader: RadiographReader
     _gate: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(PASSES), repr=False
     )
@@ -77,8 +79,19 @@ class Explainer:
             part = slice(start, start + BATCH)
             outputs = [r.output for r in requests[part]]
             with self._gate:
-                found += class_maps(self.network, pixels[part], outputs, method, layer)
+                if method == CAM:
+                    found += self._activation_maps(pixels[part], outputs)
+                else:
+                    found += class_maps(self.network, pixels[part], outputs, method, layer)
         return tuple(found)
+
+    def _activation_maps(self, pixels: np.ndarray, outputs: Sequence[int]) -> list[ClassMap]:
+        with torch.inference_mode():
+            logits, cams = (found.numpy() for found in self.network(torch.from_numpy(pixels)))
+        return [
+            class_activation_map(cam, logit, output)
+            for cam, logit, output in zip(cams, logits, outputs, strict=True)
+        ]
 
     def scores(self, pixels: np.ndarray, output: int) -> np.ndarray:
         """One target's scores: float32 (N, 1, 224, 224) in [0, 1] to float32 (N,)."""
@@ -141,8 +154,9 @@ class Explainer:
             InferenceFailed: The network gave no finite answer.
         """
         request = map_request(self.manifest.labels, target, method, layer)
-        radiograph = decode(data)
-        found = self.explanation(preprocess(radiograph), request)
+        radiograph = self.reader.read(data, reduce=False)
+        orientation = directions(radiograph.source.orientation)
+        found = self.explanation(preprocess(radiograph), request, patient_orientation=orientation)
         model = model_answer(self.manifest, self.manifest.variant("torchscript"))
         picture = draw(radiograph, found, model, opacity)
         return Drawn(
@@ -175,4 +189,4 @@ def open_explainer(settings: Settings) -> Explainer:
     """
     bundle = open_bundle(bundle_folder(settings))
     network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
-    return Explainer(bundle.manifest, network)
+    return Explainer(bundle.manifest, network, reader(settings, bundle.manifest))

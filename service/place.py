@@ -155,6 +155,12 @@ def place_in_words(
     return f"image {side}, {third} third{whose}"
 
 
+def directions(orientation: str | None) -> tuple[str, str] | None:
+    r"""Patient Orientation as a file has it, "L\F", as the two directions it names."""
+    parts = (orientation or "").split("\\")
+    return (parts[0], parts[1]) if len(parts) == 2 and all(parts) else None
+
+
 def patient_side(
     place: Place, geometry: Geometry, patient_orientation: tuple[str, str] | None
 ) -> str | None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from service.answer import ImageAnswer, ModelAnswer
+from service.answer import ModelAnswer, image_answer
 from service.cam.classmap import ClassMap
 from service.cam.request import MapRequest
 from service.explanation import explanation
-from service.preprocess import Geometry
+from service.preprocess import Geometry, preprocess
 from service.radiograph import Radiograph, Source
 
 MODEL = ModelAnswer(
@@ -17,9 +17,6 @@ MODEL = ModelAnswer(
     runtime="onnxruntime",
     precision="float32",
     demo=True,
-)
-IMAGE = ImageAnswer(
-    width=1841, height=1955, format="DICOM", bits=15, intensity="full range", sha256_pixels="a" * 64
 )
 REQUEST = MapRequest("Pneumonia", 0, "gradcam", "norm5")
 POINTS = (0.4,)
@@ -43,3 +40,6 @@ def grey(width, height, level=128):
     """An even radiograph."""
     source = Source("PNG", 8, width, height, "full range of 8 bits")
     return Radiograph(np.full((height, width), level, np.uint8), 255.0, source)
+
+
+IMAGE = image_answer(grey(1841, 1955), preprocess(grey(1841, 1955)))

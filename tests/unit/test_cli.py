@@ -72,11 +72,22 @@ def test_without_an_image_or_a_test_set_the_usage_says_so(run):
 
 
 def test_gradcam_writes_the_overlay(run, image, tmp_path):
-    """cxr gradcam writes gradcam_result.png in the radiograph's own size."""
-    done = run("gradcam", image)
+    """cxr gradcam writes gradcam_result.png, as wide as the radiograph and captioned beneath, and
+    says where the evidence is."""
+    done = run("gradcam", image, "--method", "hirescam", "--layer", "denseblock4")
     assert done.exit_code == 0
+    assert "Most evidence: image " in done.stdout
     with Image.open(tmp_path / "gradcam_result.png") as picture:
-        assert picture.size == (260, 260)
+        assert picture.width == 260
+        assert picture.height > 260
+
+
+def test_opacity_zero_leaves_the_radiograph_as_it_is(run, image, tmp_path):
+    """cxr gradcam --opacity 0 draws the radiograph without colour."""
+    assert run("gradcam", image, "--opacity", "0").exit_code == 0
+    with Image.open(tmp_path / "gradcam_result.png") as picture:
+        red, green, blue = picture.crop((0, 0, 260, 260)).split()
+        assert red.tobytes() == green.tobytes() == blue.tobytes()
 
 
 @pytest.mark.parametrize(

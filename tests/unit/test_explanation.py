@@ -136,7 +136,7 @@ def test_the_explainer_explains_what_it_is_shown(demo_bundle, phantom_png):
     """From a file to an explanation: the opacity's score falls when the map's tenth is blurred,
     and the raw map is the one that the request named."""
     explainer = open_explainer(read_settings(bundle=str(demo_bundle)))
-    prepared = prepare(phantom_png(1))
+    prepared = prepare(phantom_png(1), explainer.reader)
     request = map_request(explainer.manifest.labels, "Pneumonia", "hirescam", "denseblock4")
     found = explainer.explanation(prepared.input, request, measure_faithfulness=True)
     assert found.request is request
@@ -151,7 +151,19 @@ def test_the_explainer_explains_what_it_is_shown(demo_bundle, phantom_png):
 def test_a_batch_has_one_method_and_layer(demo_bundle, phantom_png):
     """Requests of several methods are not mixed into one batch."""
     explainer = open_explainer(read_settings(bundle=str(demo_bundle)))
-    image = prepare(phantom_png(1)).input
+    image = prepare(phantom_png(1), explainer.reader).input
     other = MapRequest("Pneumonia", 8, "hirescam", "norm5")
     with pytest.raises(ValueError, match="one method and one layer"):
         explainer.maps([image, image], [REQUEST, other])
+
+
+def test_cam_is_gradcam_at_the_last_layer(demo_bundle, phantom_png):
+    """The explainer's own class activation map is its Grad-CAM, to 1e-4 of the peak."""
+    explainer = open_explainer(read_settings(bundle=str(demo_bundle)))
+    image = prepare(phantom_png(1), explainer.reader).input
+    cheap, costly = (
+        explainer.explanation(image, map_request(explainer.manifest.labels, "Pneumonia", method))
+        for method in ("cam", "gradcam")
+    )
+    np.testing.assert_allclose(cheap.values, costly.values, atol=1e-4, rtol=0)
+    assert cheap.place == costly.place

@@ -58,3 +58,10 @@ def test_the_peak_lies_where_the_opacity_is(runtime, layout, size):
     """Whatever the file's shape and size, the peak is within one cell of what was drawn."""
     drawn = scene(layout, size, PLACES[0], seed=0)
     assert miss(drawn, runtime, PNEUMONIA) <= LIMIT
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_the_peak_lies_where_the_opacity_is_in_turned_files(runtime, orientation):
+    """An orientation tag turns the map with the image."""
+    drawn = scene("portrait, cropped", 300, PLACES[1], 1, orientation)
+    assert miss(drawn, runtime, PNEUMONIA) <= LIMIT

@@ -8,6 +8,7 @@ from service.place import (
     Place,
     Unseen,
     at_input,
+    directions,
     locate,
     patient_side,
     place_in_words,
@@ -144,3 +145,20 @@ def test_what_was_cropped_away_is_said(geometry, margins, words):
     found = unseen(geometry)
     assert found == margins
     assert unseen_in_words(found) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("L\\F", ("L", "F")),
+        ("LA\\F", ("LA", "F")),
+        (None, None),
+        ("", None),
+        ("L", None),
+        ("L\\", None),
+    ],
+    ids=["usual", "oblique", "absent", "empty", "one", "half"],
+)
+def test_an_orientation_is_read_or_not_known(text, found):
+    """Two directions, or none: half an orientation tells no side."""
+    assert directions(text) == found
