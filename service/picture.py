@@ -45,14 +45,14 @@ def captioned(overlay: Image.Image, caption: Caption, opacity: float = OPACITY) 
     Returns:
         Mode "RGB", as wide as the overlay and higher.
     """
-    size = min(max(overlay.width // 45, 11), 64)
+    size = min(max(overlay.width // 60, 11), 64)
     margin, leading = size, round(size * 1.45)
     room = overlay.width - 2 * margin
     head, body = ImageFont.load_default(round(size * 1.25)), ImageFont.load_default(size)
     rows = [(line, head, _INK) for line in _broken(caption.headline, head, room)]
     for colour, texts in ((_INK, caption.lines), (_WARNING, caption.notices)):
         rows += [(line, body, colour) for text in texts for line in _broken(text, body, room)]
-    bar = 2 * leading + size if caption.legend else 0
+    bar = 3 * size if caption.legend else 0
     height = 2 * margin + len(rows) * leading + leading // 2 + bar
     page = Image.new("RGB", (overlay.width, overlay.height + height), _PAPER)
     page.paste(overlay, (0, 0))
