@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from service.answer import ModelAnswer, image_answer, model_answer
 from service.cam.request import map_request
-from service.decode import decode
 from service.drawing import draw
 from service.explain_fields import ExplainFields, Served
 from service.explainer import Explainer
@@ -14,6 +13,7 @@ from service.explanation import Explanation
 from service.explanation_answer import explanation_answer
 from service.heatmap import png
 from service.media import DICOM, JSON, PNG, Reply
+from service.place import directions
 from service.preprocess import ModelInput, preprocess
 from service.radiograph import Radiograph
 
@@ -82,13 +82,13 @@ def _explain(
 ) -> _Explained:
     manifest = explainer.manifest
     request = map_request(manifest.labels, fields.target, fields.method, fields.layer)
-    radiograph = decode(data)
+    radiograph = explainer.reader.read(data, reduce=not full)
     model_input = preprocess(radiograph)
     explanation = explainer.explanation(
         model_input,
         request,
         served_logit=served.logit if served else None,
-        patient_orientation=None,
+        patient_orientation=directions(radiograph.source.orientation),
         measure_faithfulness=fields.faithfulness,
     )
     variant = (

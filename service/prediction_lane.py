@@ -25,6 +25,7 @@ from service.metrics import (
     QUEUE_DEPTH,
     QUEUE_SECONDS,
 )
+from service.place import directions
 from service.predictor import Predictor, Prepared
 from service.preprocess import INPUT_SIDE
 from service.settings import Settings
@@ -163,6 +164,7 @@ class PredictionLane:
             class_map,
             scored.prepared.input.geometry,
             self._predictor.manifest.thresholds(),
+            patient_orientation=directions(scored.prepared.orientation),
         )
         prepared = scored.prepared
         return explanation_answer(found, prepared.image, self._predictor.model, prepared.warnings)

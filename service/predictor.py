@@ -19,10 +19,18 @@ from service.settings import Settings, bundle_folder
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An image that was decoded and waits for the network."""
+    """An image that was decoded and waits for the network.
+
+    Attributes:
+        input: What the network gets.
+        image: What the answer says of the file.
+        orientation: DICOM Patient Orientation, where the file tells it.
+        warnings: For the reader of the answer.
+    """
 
     input: ModelInput
     image: ImageAnswer
+    orientation: str | None
     warnings: tuple[str, ...]
 
 
@@ -34,7 +42,12 @@ def prepare(data: bytes, reader: RadiographReader) -> Prepared:
     """
     radiograph = reader.read(data, reduce=True)
     model_input = preprocess(radiograph)
-    return Prepared(model_input, image_answer(radiograph, model_input), radiograph.warnings)
+    return Prepared(
+        model_input,
+        image_answer(radiograph, model_input),
+        radiograph.source.orientation,
+        radiograph.warnings,
+    )
 
 
 @dataclass(frozen=True, eq=False)
