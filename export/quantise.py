@@ -116,9 +116,7 @@ def kept_in_float(network: Any) -> list[str]:
     nodes = list(network.get_ordered_ops())
     convolutions = [node for node in nodes if node.get_type_name() == "Convolution"]
     averages = [node for node in nodes if node.get_type_name() == "ReduceMean"]
-    return [
-        node.get_friendly_name() for node in (convolutions[0], convolutions[-1], *averages)
-    ]
+    return [node.get_friendly_name() for node in (convolutions[0], convolutions[-1], *averages)]
 
 
 def _parameters() -> Any:
@@ -155,9 +153,7 @@ def take_ranges_again(network: Any, quantised: Any, calibration: Calibration) ->
         if _feeds_convolution(node):
             low, high = low.min(keepdims=True), high.max(keepdims=True) * RELU_MARGIN
         else:
-            low, high = widened(
-                np.minimum(low, varied[name][0]), np.maximum(high, varied[name][1])
-            )
+            low, high = widened(np.minimum(low, varied[name][0]), np.maximum(high, varied[name][1]))
         _set_range(node, *quantisable(low, high))
     model.validate_nodes_and_infer_types()
     return model
@@ -192,7 +188,9 @@ def channel_ranges(
         for reduce in (ops.reduce_min, ops.reduce_max)
     ]
     model = openvino.Core().compile_model(
-        openvino.Model(results, watched.get_parameters()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        openvino.Model(results, watched.get_parameters()),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32"},
     )
     request = model.create_infer_request()
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
