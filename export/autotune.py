@@ -7,7 +7,10 @@ from pathlib import Path
 
 from service.bundle import SpeedTable, Variant
 from service.runtime import load_runtime
-from service.speed import measure, rank, this_machine
+from service.speed import measure, rank, table_of
+
+SECONDS = 0.25
+"""A turn of each variant at each batch size; the export has a minute for everything."""
 
 
 def autotune(
@@ -24,7 +27,7 @@ def autotune(
         The table, and the variants' names, fastest overall first.
     """
     runtimes = {variant.name: load_runtime(folder, variant) for variant in variants}
-    table = SpeedTable(machine=this_machine(), measurements=measure(runtimes))
+    table = table_of(measure(runtimes, seconds=SECONDS))
     for row in table.measurements:
         report(f"{row.variant}, batch {row.batch}: {row.images_per_second:.1f} images/s")
     return table, rank(table.measurements)

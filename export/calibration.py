@@ -90,7 +90,7 @@ def vary(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         border = rng.integers(5, 50)
         varied[:, :border] = varied[:, -border:] = 0
     if rng.random() < 0.2:
-        varied = np.rot90(varied, rng.integers(1, 4))
+        varied = np.rot90(varied, int(rng.integers(1, 4)))
     return np.clip(varied, 0, 1).astype(np.float32)[None]
 
 

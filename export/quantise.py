@@ -1,5 +1,4 @@
-"""Post-training quantisation to 8 bits: NNCF places it, and ranges that NNCF takes too coarsely
-are taken again.
+"""Post-training quantisation to 8 bits: NNCF places it, and its ranges are taken again.
 
 NNCF works on OpenVINO's representation, not on the ONNX graph, because placement is what decides
 the speed. ONNX keeps a pre-activation's batch norm as one node, which NNCF does not quantise, so
@@ -14,9 +13,11 @@ nothing: those ranges are taken again here, channel by channel.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,14 @@ def quantise(network: Any, calibration: Calibration) -> Any:
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    model = nncf.quantize(
-        network.clone(),
-        nncf.Dataset([image[None] for image in calibration.plain[:PLACED_ON]]),
-        subset_size=PLACED_ON,
-        ignored_scope=nncf.IgnoredScope(names=kept_in_float(network)),
-        advanced_parameters=_parameters(),
-    )
+    with redirect_stdout(io.StringIO()):  # progress bars
+        model = nncf.quantize(
+            network.clone(),
+            nncf.Dataset([image[None] for image in calibration.plain[:PLACED_ON]]),
+            subset_size=PLACED_ON,
+            ignored_scope=nncf.IgnoredScope(names=kept_in_float(network)),
+            advanced_parameters=advanced_parameters(),
+        )
     return take_ranges_again(network, model, calibration)
 
 
@@ -86,16 +88,17 @@ def quantise_with_control(
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    model = nncf.quantize_with_accuracy_control(
-        network.clone(),
-        nncf.Dataset([image[None] for image in calibration.plain]),
-        nncf.Dataset([image[None] for image in images]),
-        lambda compiled, items: (validate(compiled, items), None),
-        max_drop=drop,
-        subset_size=len(calibration.plain),
-        ignored_scope=nncf.IgnoredScope(names=kept_in_float(network)),
-        advanced_quantization_parameters=_parameters(),
-    )
+    with redirect_stdout(io.StringIO()):
+        model = nncf.quantize_with_accuracy_control(
+            network.clone(),
+            nncf.Dataset([image[None] for image in calibration.plain]),
+            nncf.Dataset([image[None] for image in images]),
+            lambda compiled, items: (validate(compiled, items), None),
+            max_drop=drop,
+            subset_size=len(calibration.plain),
+            ignored_scope=nncf.IgnoredScope(names=kept_in_float(network)),
+            advanced_quantization_parameters=advanced_parameters(),
+        )
     return take_ranges_again(network, model, calibration)
 
 
@@ -119,7 +122,7 @@ def kept_in_float(network: Any) -> list[str]:
     return [node.get_friendly_name() for node in (convolutions[0], convolutions[-1], *averages)]
 
 
-def _parameters() -> Any:
+def advanced_parameters() -> Any:
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -188,7 +191,7 @@ def channel_ranges(
         for reduce in (ops.reduce_min, ops.reduce_max)
     ]
     model = openvino.Core().compile_model(
-        openvino.Model(results, watched.get_parameters()),
+        openvino.Model(results, watched.getadvanced_parameters()),
         "CPU",
         {"INFERENCE_PRECISION_HINT": "f32"},
     )

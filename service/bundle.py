@@ -57,7 +57,7 @@ class Variant(_Record):
         description="Largest |probability difference| that the golden pair may show at start-up."
     )
     needs: Literal["vnni", "bf16"] | None = Field(
-        None, description="Instruction set that the processor must have."
+        default=None, description="Instruction set that the processor must have."
     )
 
 
@@ -114,7 +114,9 @@ class Manifest(_Record):
     kept_out: dict[str, str] = Field(
         default_factory=dict, description="Variants that were not published, and why."
     )
-    speed: SpeedTable | None = Field(None, description="Measured where the bundle was exported.")
+    speed: SpeedTable | None = Field(
+        default=None, description="Measured where the bundle was exported."
+    )
     explainer: str = Field(description="TorchScript file that heat maps are computed from.")
     golden: Golden
     tools: dict[str, str]

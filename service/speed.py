@@ -141,7 +141,12 @@ def load_all(
 def measure_bundle(bundle: Bundle, threads: int | None = None) -> SpeedTable:
     """Measure those variants of a bundle that may be chosen and can run here."""
     runtimes, _ = load_all(bundle, threads, bundle.manifest.ranking)
-    return SpeedTable(machine=this_machine(threads), measurements=measure(runtimes))
+    return table_of(measure(runtimes), threads)
+
+
+def table_of(measurements: tuple[Measurement, ...], threads: int | None = None) -> SpeedTable:
+    """Measurements with the machine that they were made on."""
+    return SpeedTable(machine=this_machine(threads), measurements=measurements)
 
 
 def faster_than_chosen(table: SpeedTable, chosen: str) -> str | None:

@@ -47,7 +47,7 @@ def select(
         ] or [first]
     else:
         fitting = _ranked(manifest)
-    reasons = []
+    reasons: list[str] = []
     for variant in fitting:
         reason = why_not(variant, device)
         if reason is None:
