@@ -123,6 +123,7 @@ def kept_in_float(network: Any) -> list[str]:
 
 
 def advanced_parameters() -> Any:
+    """Settings of NNCF under which 8 bits keep their answers."""
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -191,7 +192,7 @@ def channel_ranges(
         for reduce in (ops.reduce_min, ops.reduce_max)
     ]
     model = openvino.Core().compile_model(
-        openvino.Model(results, watched.getadvanced_parameters()),
+        openvino.Model(results, watched.get_parameters()),
         "CPU",
         {"INFERENCE_PRECISION_HINT": "f32"},
     )
