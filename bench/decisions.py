@@ -41,8 +41,9 @@ LARGEST = 16
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("models/demo"))
 @click.option("--images", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--before", is_flag=True, help="Show 8 bits before they were tamed too.")
+@click.option("--only", multiple=True, help="Variants to compare [default: all].")
 @click.option("--weights", default="demo")
-def main(bundle: Path, images: Path, before: bool, weights: str) -> None:
+def main(bundle: Path, images: Path, before: bool, only: tuple[str, ...], weights: str) -> None:
     """Compare and print."""
     opened = open_bundle(bundle)
     loaded = load_weights(weights)
@@ -55,7 +56,7 @@ def main(bundle: Path, images: Path, before: bool, weights: str) -> None:
         drawn.drawn,
     )
     reference = eager_reference(eager_network(loaded), evidence)
-    for name, runtime in _runtimes(opened, before):
+    for name, runtime in _runtimes(opened, before, only):
         logits = run_over(runtime, evidence, 8).logits
         for found in drift(logits, reference, evidence, loaded.labels, loaded.operating_points):
             area = found.auc
@@ -78,9 +79,9 @@ def main(bundle: Path, images: Path, before: bool, weights: str) -> None:
         )
 
 
-def _runtimes(bundle: Bundle, before: bool) -> Iterator[tuple[str, Runtime]]:
+def _runtimes(bundle: Bundle, before: bool, only: tuple[str, ...]) -> Iterator[tuple[str, Runtime]]:
     for variant in bundle.manifest.variants:
-        if why_not(variant) is None:
+        if why_not(variant) is None and (not only or variant.name in only):
             yield variant.name, load_runtime(bundle.folder, variant)
     if before:
         int8 = bundle.manifest.variant("openvino", "int8")

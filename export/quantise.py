@@ -223,7 +223,7 @@ def quantisable(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Padding is zero; if zero were rounded, every border would be off by the same amount.
     """
     low = np.minimum(low, 0)
-    high = np.maximum(high, low + 1e-6)
+    high = np.maximum(np.maximum(high, 0), low + 1e-6)
     step = (high - low) / (LEVELS - 1)
     zero = np.round(-low / step)
     return (-zero * step).astype(np.float32), ((LEVELS - 1 - zero) * step).astype(np.float32)
