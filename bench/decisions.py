@@ -65,7 +65,7 @@ def main(bundle: Path, images: Path, before: bool, only: tuple[str, ...], weight
                 f"{name}, {found.images} {found.group}: |probability difference| max "
                 f"{found.max_probability:.4f} mean {found.mean_probability:.5f}, |logit "
                 f"difference| max {found.max_logit:.3f}, changed decisions {len(near)}"
-                + (f" at {near} from the operating point" if near else "")
+                + (f", the furthest {near[-1]} from the operating point" if near else "")
                 + (
                     f", AUC {area.difference:+.5f} ({area.low:+.5f} to {area.high:+.5f})"
                     if area

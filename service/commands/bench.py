@@ -29,6 +29,7 @@ def bench() -> None:
     show_default=True,
     help="Images a run; may be given several times.",
 )
+@click.option("--only", multiple=True, metavar="NAME", help="Variants to time [default: all].")
 @click.option("--seconds", default=1.0, show_default=True, help="Time of one turn.")
 @click.option("--rounds", default=5, show_default=True, help="Turns of each variant.")
 @click.option("--ceiling/--no-ceiling", default=True, help="Measure what the cores could do.")
@@ -36,6 +37,7 @@ def runtimes(
     bundle: str | None,
     threads: int | None,
     batches: tuple[int, ...],
+    only: tuple[str, ...],
     seconds: float,
     rounds: int,
     ceiling: bool,
@@ -49,15 +51,15 @@ def runtimes(
     settings = read_settings(bundle=bundle, threads=threads)
     opened = open_bundle(bundle_folder(settings))
     width = settings.threads or usable_cpus()
-    loaded, missing = load_all(opened, width)
+    loaded, missing = load_all(opened, width, only or None)
     machine = this_machine(width)
     click.echo(f"{machine.processor}, {', '.join(machine.instructions) or 'no 8-bit products'}")
     click.echo(f"{machine.threads} thread{'s' if machine.threads > 1 else ''}")
     rows = measure(loaded, batches, seconds, rounds)
     _print(opened.manifest, rows)
-    for name, reason in {**missing, **opened.manifest.kept_out}.items():
+    for name, reason in {**missing, **opened.manifest.kept_out}.items() if not only else ():
         click.echo(f"{name} is not there: {reason}")
-    if ceiling:
+    if ceiling and opened.manifest.chosen in loaded:
         _print_ceiling(rows, opened.manifest, width)
     if warning := faster_than_chosen(table_of(rows, width), opened.manifest.chosen):
         click.echo(f"Note: {warning}")

@@ -7,7 +7,7 @@ from export.calibration import gather_calibration, vary
 from export.drift import auc, auc_difference, drift
 from export.errors import CalibrationRefused
 from export.evidence import Evidence, folder
-from export.quantise import quantisable, widened
+from export.quantise import quantisable
 from export.upstream import EagerAnswer
 from export.variants import CANDIDATES, golden_tolerance
 from service.scores import op_norm, sigmoid
@@ -134,13 +134,6 @@ def test_zero_lies_on_a_level():
     assert (high >= 0).all()
     steps = -low / ((high - low) / 255)
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
-
-
-def test_a_margin_stays_within_what_the_widest_channel_needs():
-    """Narrow channels get the margin, the widest keeps its own range."""
-    low, high = widened(np.array([-1.0, -10.0]), np.array([2.0, 8.0]))
-    np.testing.assert_allclose(low, [-1.3, -10.0])
-    np.testing.assert_allclose(high, [2.6, 8.0])
 
 
 @pytest.mark.parametrize("variant", CANDIDATES, ids=lambda variant: variant.name)
