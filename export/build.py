@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,43 +12,36 @@ from pathlib import Path
 
 import numpy as np
 
+from export.autotune import autotune
+from export.drift import MAX_PROBABILITY_DIFFERENCE
 from export.errors import ParityFailed
 from export.evidence import Evidence, gather
-from export.graphs import ONNX, TORCHSCRIPT, trace, write_onnx, write_torchscript
+from export.graphs import TORCHSCRIPT, trace, write_onnx, write_torchscript
 from export.network import ExportableNetwork
-from export.parity import BATCH_SIZES, MAX_LOGIT_DIFFERENCE, Deviation, compare, eager_reference
+from export.parity import MAX_LOGIT_DIFFERENCE, eager_reference
 from export.publish import publish, record_files, staging
+from export.record import write_records
+from export.trial import Trial
 from export.upstream import EagerAnswer, eager_network
+from export.variants import REFERENCES
 from export.weights import Weights
-from service.bundle import FORMAT, Golden, Manifest, Variant, WeightsRecord, bundle_version
-from service.runtime import load_runtime
+from service.bundle import (
+    FORMAT,
+    Golden,
+    Manifest,
+    SpeedTable,
+    Variant,
+    WeightsRecord,
+    bundle_version,
+)
 
 GOLDEN = "golden.npz"
-PARITY = "parity.json"
 GOLDEN_SIZE = 2
-FLOAT32_GOLDEN_TOLERANCE = 1e-4
 
 Report = Callable[[str], None]
 """Takes one line of progress."""
 
 _TOOLS = ("torch", "torchxrayvision", "onnx", "onnxruntime", "openvino", "nncf", "numpy")
-
-FLOAT32_VARIANTS = (
-    Variant(
-        name="onnxruntime-float32",
-        runtime="onnxruntime",
-        precision="float32",
-        files=(ONNX,),
-        golden_tolerance=FLOAT32_GOLDEN_TOLERANCE,
-    ),
-    Variant(
-        name="torchscript-float32",
-        runtime="torchscript",
-        precision="float32",
-        files=(TORCHSCRIPT,),
-        golden_tolerance=FLOAT32_GOLDEN_TOLERANCE,
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -66,6 +58,8 @@ def export_bundle(
     images: Path | None,
     report: Report,
     limit: float = MAX_LOGIT_DIFFERENCE,
+    max_drift: float = MAX_PROBABILITY_DIFFERENCE,
+    calibration: Path | None = None,
 ) -> Export:
     """Export weights into a verified bundle.
 
@@ -75,9 +69,12 @@ def export_bundle(
         images: Folder of radiographs to compare on beside the phantoms.
         report: Told of each step.
         limit: Largest |logit difference| of a float32 graph, relative beyond a logit of 1.
+        max_drift: Largest |probability difference| of a graph in reduced precision.
+        calibration: Folder of radiographs to quantise by, beside the phantoms.
 
     Raises:
-        ParityFailed: A graph is out of tolerance; nothing was published.
+        CalibrationRefused: The folder to quantise by holds no radiograph.
+        ParityFailed: A graph that every bundle needs is out of tolerance; nothing was published.
     """
     library = eager_network(weights)
     evidence = gather(images)
@@ -91,37 +88,32 @@ def export_bundle(
         write_torchscript(traced, staged)
         write_onnx(traced, staged)
         golden = _write_golden(staged, evidence, reference)
-        bias = library.classifier.bias.numpy(force=True)
-        parity = {
-            variant.name: _hold(staged, variant, weights, evidence, reference, bias, report)
-            for variant in FLOAT32_VARIANTS
-        }
-        (staged / PARITY).write_text(
-            json.dumps(
-                {
-                    "against": "torchxrayvision.models.DenseNet, eager PyTorch",
-                    "images": list(evidence.names),
-                    "refused": list(evidence.refused),
-                    "limit_logit": limit,
-                    "variants": {
-                        name: [deviation.as_json() for deviation in deviations]
-                        for name, deviations in parity.items()
-                    },
-                },
-                indent=2,
-            )
-            + "\n",
-            encoding="utf-8",
+        trial = Trial(
+            staged, weights, evidence, reference, library.classifier.bias.numpy(force=True), report
         )
-        faults = [
-            f"{name}, {fault}"
-            for name, deviations in parity.items()
-            for deviation in deviations
-            for fault in deviation.faults(limit)
-        ]
-        if faults:
+        held = [trial.hold(variant) for variant in REFERENCES]
+        if faults := [fault for one in held for fault in one.parity_faults(limit)]:
             raise ParityFailed("no parity, nothing published: " + "; ".join(faults))
-        manifest = _manifest(staged, weights, golden)
+        tried, kept_out = trial.candidates(limit, max_drift, calibration)
+        passed = [one.variant for one in tried if one.variant.name not in kept_out]
+        # PyTorch is not part of a serving install, so what needs it is never the choice.
+        speed, ranking = autotune(staged, [REFERENCES[0], *passed], report)
+        report(f"chosen: {ranking[0]}")
+        write_records(
+            staged,
+            weights,
+            evidence,
+            reference,
+            [*held, *tried],
+            kept_out,
+            speed,
+            ranking[0],
+            limit,
+            max_drift,
+        )
+        manifest = _manifest(
+            staged, weights, golden, (*REFERENCES, *passed), kept_out, speed, ranking
+        )
         return Export(publish(staged, manifest, out), manifest)
 
 
@@ -132,31 +124,15 @@ def _write_golden(staged: Path, evidence: Evidence, reference: EagerAnswer) -> G
     return Golden(file=GOLDEN, sha256_logits=digest)
 
 
-def _hold(
+def _manifest(
     staged: Path,
-    variant: Variant,
     weights: Weights,
-    evidence: Evidence,
-    reference: EagerAnswer,
-    bias: np.ndarray,
-    report: Report,
-) -> list[Deviation]:
-    """Compare one variant with the library at every batch size."""
-    runtime = load_runtime(staged, variant)
-    deviations = []
-    for size in BATCH_SIZES:
-        deviation = compare(
-            runtime, reference, evidence, weights.labels, weights.operating_points, bias, size
-        )
-        report(
-            f"{variant.name}, batch size {size}: |logit difference| <= {deviation.max_logit:.2g}, "
-            f"{deviation.changed_decisions} changed decisions"
-        )
-        deviations.append(deviation)
-    return deviations
-
-
-def _manifest(staged: Path, weights: Weights, golden: Golden) -> Manifest:
+    golden: Golden,
+    variants: tuple[Variant, ...],
+    kept_out: dict[str, str],
+    speed: SpeedTable,
+    ranking: tuple[str, ...],
+) -> Manifest:
     files = record_files(staged)
     return Manifest(
         format=FORMAT,
@@ -179,8 +155,11 @@ def _manifest(staged: Path, weights: Weights, golden: Golden) -> Manifest:
             training_ages=weights.training_ages,
         ),
         files=files,
-        variants=FLOAT32_VARIANTS,
-        chosen=FLOAT32_VARIANTS[0].name,
+        variants=variants,
+        chosen=ranking[0],
+        ranking=ranking,
+        kept_out=kept_out,
+        speed=speed,
         explainer=TORCHSCRIPT,
         golden=golden,
         tools=_tool_versions(),

@@ -40,6 +40,19 @@ import click
     help="Official weights whose labels and operating points a file shares.",
 )
 @click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of radiographs to quantise by, beside the phantoms. Folders NORMAL and PNEUMONIA "
+    "in it put NNCF's accuracy control in charge.",
+)
+@click.option(
+    "--max-drift",
+    type=click.FloatRange(0, 1),
+    default=0.03,
+    show_default=True,
+    help="Largest difference in probability for which a faster variant is published.",
+)
+@click.option(
     "--register/--no-register",
     default=True,
     show_default=True,
@@ -52,12 +65,16 @@ def export(
     sha256: str | None,
     trust_pickle: bool,
     like: str | None,
+    calibration: Path | None,
+    max_drift: float,
     register: bool,
 ) -> None:
     """Turn a frozen checkpoint into a verified model bundle.
 
     Every graph is compared with TorchXRayVision's own eager network before anything is
     published. Out of tolerance: the figure is printed, nothing is published, exit status 1.
+    Faster variants (OpenVINO, bfloat16, 8 bits) are published where they pass the drift gate,
+    and the fastest of all on this machine is what the service will run.
     """
     import time
 
@@ -79,7 +96,7 @@ def export(
     loaded = load_weights(
         weights, sha256=sha256, trust_unknown_pickle=trust_pickle, labels_from=like
     )
-    done = export_bundle(loaded, out, images, report)
+    done = export_bundle(loaded, out, images, report, max_drift=max_drift, calibration=calibration)
     if register:
         report(
             f"registered in BentoML's model store as {copy_to_store(done.folder, done.manifest)}"

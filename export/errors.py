@@ -3,6 +3,7 @@
 SetupFault
 ├── WeightsRefused      a checkpoint is unknown, damaged, not what it says, or not trusted
 ├── DownloadFailed      weights could not be fetched; the message says what to do instead
+├── CalibrationRefused  a folder to calibrate on holds nothing that can be read
 └── ParityFailed        a graph does not answer as the library's network does
 
 None of them ever reaches an HTTP answer: their messages may name files and span lines.
@@ -19,6 +20,10 @@ class WeightsRefused(SetupFault):
 
 class DownloadFailed(SetupFault):
     code = "download_failed"
+
+
+class CalibrationRefused(SetupFault):
+    code = "calibration_refused"
 
 
 class ParityFailed(SetupFault):

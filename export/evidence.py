@@ -25,11 +25,23 @@ class Evidence:
         pixels: float32 (N, 1, 224, 224) in [0, 1].
         names: One per image.
         refused: Files of the folder that could not be read, with the reason.
+        positive: One per image, whether it shows pneumonia; None where that is not known.
+        drawn: How many of the images, from the first, are phantoms.
     """
 
     pixels: np.ndarray
     names: tuple[str, ...]
     refused: tuple[str, ...] = ()
+    positive: tuple[bool | None, ...] = ()
+    drawn: int = 0
+
+    def groups(self) -> dict[str, slice]:
+        """Phantoms and radiographs apart, each as a part of the images; none that is empty."""
+        parts = {
+            "phantoms": slice(0, self.drawn),
+            "radiographs": slice(self.drawn, len(self.names)),
+        }
+        return {name: part for name, part in parts.items() if part.start < part.stop}
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
         for start in range(0, len(self.pixels), size):
@@ -45,11 +57,19 @@ def phantoms(seeds: range = PHANTOM_SEEDS) -> Evidence:
     }
     drawn["black"] = np.zeros((224, 224), np.float32)
     drawn["white"] = np.ones((224, 224), np.float32)
-    return Evidence(np.stack(list(drawn.values()))[:, None], tuple(drawn))
+    known = {" normal": False, " opacity": True}
+    positive = tuple(
+        next((shows for end, shows in known.items() if name.endswith(end)), None) for name in drawn
+    )
+    pixels = np.stack(list(drawn.values()))[:, None]
+    return Evidence(pixels, tuple(drawn), positive=positive, drawn=len(drawn))
 
 
 def folder(path: Path) -> Evidence:
-    """Every image below a folder, decoded and preprocessed as the service does it."""
+    """Every image below a folder, decoded and preprocessed as the service does it.
+
+    Folders named NORMAL and PNEUMONIA label the images in them.
+    """
     pixels, names, refused = [], [], []
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         name = str(file.relative_to(path))
@@ -59,7 +79,15 @@ def folder(path: Path) -> Evidence:
         except ClientFault as fault:
             refused.append(f"{name}: {fault.message}")
     stacked = np.stack(pixels) if pixels else np.zeros((0, 1, 224, 224), np.float32)
-    return Evidence(stacked, tuple(names), tuple(refused))
+    return Evidence(stacked, tuple(names), tuple(refused), tuple(_label(name) for name in names))
+
+
+def _label(name: str) -> bool | None:
+    """Whether a file shows pneumonia, by the folder that it lies in."""
+    parts = {part.upper() for part in Path(name).parts[:-1]}
+    if ("PNEUMONIA" in parts) == ("NORMAL" in parts):
+        return None
+    return "PNEUMONIA" in parts
 
 
 def gather(images: Path | None) -> Evidence:
@@ -69,5 +97,9 @@ def gather(images: Path | None) -> Evidence:
         return drawn
     real = folder(images)
     return Evidence(
-        np.concatenate([drawn.pixels, real.pixels]), drawn.names + real.names, real.refused
+        np.concatenate([drawn.pixels, real.pixels]),
+        drawn.names + real.names,
+        real.refused,
+        drawn.positive + real.positive,
+        drawn.drawn,
     )

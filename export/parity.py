@@ -10,7 +10,7 @@ import torch
 
 from export.evidence import Evidence
 from export.upstream import EagerAnswer, run_eager
-from service.runtime import Runtime
+from service.runtime import Outputs, Runtime
 from service.scores import OPERATING_POINT, op_norm, sigmoid
 
 BATCH_SIZES = (1, 3, 16)
@@ -91,10 +91,31 @@ def compare(
         bias: The classifier's bias, float32 (18,).
         batch_size: Images a run.
     """
+    outputs = run_over(runtime, evidence, batch_size)
+    return deviation(outputs, reference, labels, operating_points, bias, batch_size)
+
+
+def run_over(runtime: Runtime, evidence: Evidence, batch_size: int) -> Outputs:
+    """Run a graph over all images in batches of one size."""
     runs = [runtime.run(batch) for batch in evidence.batches(batch_size)]
+    return Outputs(
+        np.concatenate([outputs.logits for outputs in runs]),
+        np.concatenate([outputs.cams for outputs in runs]),
+    )
+
+
+def deviation(
+    outputs: Outputs,
+    reference: EagerAnswer,
+    labels: Sequence[str],
+    operating_points: Sequence[float],
+    bias: np.ndarray,
+    batch_size: int,
+) -> Deviation:
+    """Compare a graph's answers with the library's; arguments as in `compare`."""
     named = np.array([bool(label) for label in labels])
-    logits = np.concatenate([outputs.logits for outputs in runs])
-    averages = np.concatenate([outputs.cams.mean(axis=(2, 3)) for outputs in runs]) + bias
+    logits = outputs.logits
+    averages = outputs.cams.mean(axis=(2, 3)) + bias
     probabilities = sigmoid(logits)
     scores = op_norm(probabilities, np.array(operating_points, np.float32))
 

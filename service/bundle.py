@@ -56,6 +56,33 @@ class Variant(_Record):
     golden_tolerance: float = Field(
         description="Largest |probability difference| that the golden pair may show at start-up."
     )
+    needs: Literal["vnni", "bf16"] | None = Field(
+        default=None, description="Instruction set that the processor must have."
+    )
+
+
+class MachineRecord(_Record):
+    """Where something was measured."""
+
+    processor: str
+    instructions: tuple[str, ...]
+    threads: int
+
+
+class Measurement(_Record):
+    """How fast one variant ran at one batch size."""
+
+    variant: str
+    batch: int
+    images_per_second: float
+    milliseconds: float = Field(description="Median time of one run.")
+
+
+class SpeedTable(_Record):
+    """Variants measured side by side on one machine."""
+
+    machine: MachineRecord
+    measurements: tuple[Measurement, ...]
 
 
 class Golden(_Record):
@@ -81,6 +108,15 @@ class Manifest(_Record):
     files: dict[str, FileRecord]
     variants: tuple[Variant, ...]
     chosen: str
+    ranking: tuple[str, ...] = Field(
+        description="Variants that may be chosen, fastest first; where one cannot run, the next."
+    )
+    kept_out: dict[str, str] = Field(
+        default_factory=dict, description="Variants that were not published, and why."
+    )
+    speed: SpeedTable | None = Field(
+        default=None, description="Measured where the bundle was exported."
+    )
     explainer: str = Field(description="TorchScript file that heat maps are computed from.")
     golden: Golden
     tools: dict[str, str]
@@ -172,8 +208,11 @@ def _hold_together(manifest: Manifest, path: Path) -> None:
     """Refuse a manifest whose parts disagree."""
     if not len(manifest.labels) == len(manifest.operating_points) == OUTPUTS:
         raise BundleRefused(f"{path}: {OUTPUTS} labels and operating points are needed")
-    if manifest.chosen not in {variant.name for variant in manifest.variants}:
+    known = {variant.name for variant in manifest.variants}
+    if manifest.chosen not in known:
         raise BundleRefused(f"{path}: the chosen variant {manifest.chosen} is not in the bundle")
+    if strangers := sorted(set(manifest.ranking) - known):
+        raise BundleRefused(f"{path}: the ranked variant {strangers[0]} is not in the bundle")
     needed = {manifest.explainer, manifest.golden.file}
     needed.update(name for variant in manifest.variants for name in variant.files)
     if missing := sorted(needed - set(manifest.files)):

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 import click
 
+from service.commands.bench import bench
 from service.commands.gradcam import gradcam
 from service.commands.inspect import inspect
 from service.commands.predict import predict
@@ -25,6 +26,7 @@ def cxr() -> None:
       cxr gradcam IMAGE               draw where the score came from
       cxr inspect FILE                say what the service sees in a file
       cxr serve                       start the HTTP service on 127.0.0.1:3000
+      cxr bench runtimes              time every way to run the model on this machine
 
     Exit status: 0 done, 1 failed with the reason on standard error, 2 wrong usage.
     Research software, not for clinical use.
@@ -35,6 +37,7 @@ cxr.add_command(predict)
 cxr.add_command(gradcam)
 cxr.add_command(inspect)
 cxr.add_command(serve)
+cxr.add_command(bench)
 for _point in entry_points(group="cxr.commands"):
     cxr.add_command(_point.load())
 

@@ -13,6 +13,7 @@ from service.errors import InferenceFailed
 from service.preprocess import ModelInput, preprocess
 from service.reader import RadiographReader, reader
 from service.runtime import Runtime, open_runtime
+from service.runtime.selection import select
 from service.scores import findings
 from service.settings import Settings, bundle_folder
 
@@ -52,12 +53,20 @@ def prepare(data: bytes, reader: RadiographReader) -> Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A bundle, the runtime that runs it, and the words in which it answers."""
+    """A bundle, the runtime that runs it, and the words in which it answers.
+
+    Attributes:
+        manifest: The bundle's own description.
+        model: What every answer says of the model.
+        runtime: What runs the network.
+        note: Why the variant is not the bundle's own choice, for the log; None where it is.
+    """
 
     manifest: Manifest
     model: ModelAnswer
     runtime: Runtime
     reader: RadiographReader
+    note: str | None = None
 
     def prepare(self, data: bytes) -> Prepared:
         """Decode and preprocess an image file; errors as for `prepare`."""
@@ -92,11 +101,14 @@ def open_predictor(settings: Settings) -> Predictor:
         SetupFault: The bundle or the runtime is not to be trusted; the message says why.
     """
     bundle: Bundle = open_bundle(bundle_folder(settings))
-    variant = bundle.manifest.variant(settings.runtime, settings.precision)
-    runtime = open_runtime(bundle, variant, settings.threads)
+    chosen = select(bundle.manifest, settings.runtime, settings.precision, settings.device)
+    runtime = open_runtime(
+        bundle, chosen.variant, settings.threads, settings.device, settings.streams
+    )
     return Predictor(
         bundle.manifest,
-        model_answer(bundle.manifest, variant),
+        model_answer(bundle.manifest, chosen.variant),
         runtime,
         reader(settings, bundle.manifest),
+        chosen.note,
     )

@@ -12,6 +12,7 @@ from service.errors import SettingRefused
 
 RuntimeName = Literal["onnxruntime", "openvino", "torchscript"]
 Precision = Literal["float32", "bfloat16", "int8"]
+Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
 
 
 class Settings(BaseSettings):
@@ -32,8 +33,15 @@ class Settings(BaseSettings):
     precision: Precision | None = Field(
         None, description="Precision to predict with; the bundle's own choice where left out."
     )
+    device: Device = Field(
+        "cpu",
+        description="cpu; cuda or tensorrt for ONNX Runtime on NVIDIA; gpu for OpenVINO on Intel.",
+    )
     threads: int | None = Field(
         None, ge=1, le=256, description="Threads of the runtime; what the process may use if unset."
+    )
+    streams: int = Field(
+        1, ge=1, le=64, description="Runs at one time that share the threads (OpenVINO only)."
     )
     max_bytes: int = Field(
         64 << 20, ge=1 << 10, le=1 << 30, description="Bytes of a request's body at the most."

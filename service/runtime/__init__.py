@@ -6,13 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from service.bundle import Bundle, Variant
 from service.errors import BundleRefused
+from service.runtime.machine import lacking
+from service.runtime.threads import usable_cpus
 from service.scores import sigmoid
+
+Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
+"""cuda and tensorrt are ONNX Runtime's providers for NVIDIA, gpu is OpenVINO's for Intel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +34,31 @@ class Outputs:
     cams: np.ndarray
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where and how wide a runtime runs.
+
+    Attributes:
+        threads: Threads for everything that it runs at one time.
+        device: What it runs on.
+        streams: Runs that share these threads at one time, where the runtime can do that.
+    """
+
+    threads: int
+    device: Device = "cpu"
+    streams: int = 1
+
+
 class Runtime(Protocol):
-    """Runs one variant of the network. Safe to call from several threads."""
+    """Runs one variant of the network. Safe to call from several threads.
+
+    Attributes:
+        placement: Where it runs and with how many threads.
+        slots: Runs that pay at one time; more only wait for each other.
+    """
+
+    placement: Placement
+    slots: int
 
     def run(self, pixels: np.ndarray) -> Outputs:
         """Score float32 (N, 1, 224, 224) in [0, 1]; a row's answer is its own."""
@@ -39,37 +67,76 @@ class Runtime(Protocol):
 
 _MODULES = {
     "onnxruntime": "service.runtime.onnx_runtime",
+    "openvino": "service.runtime.openvino_runtime",
     "torchscript": "service.runtime.torchscript",
 }
+PRECISIONS = {
+    "onnxruntime": ("float32",),
+    "openvino": ("float32", "bfloat16", "int8"),
+    "torchscript": ("float32",),
+}
+"""What each runtime's file knows how to run."""
 
 
-def load_runtime(folder: Path, variant: Variant, threads: int | None = None) -> Runtime:
+def why_not(variant: Variant, device: Device = "cpu") -> str | None:
+    """Why a variant cannot run on this machine: package, instruction set or device.
+
+    Returns:
+        The reason, or None where nothing speaks against it.
+    """
+    if variant.precision not in PRECISIONS[variant.runtime]:
+        return f"{variant.runtime} is not run in {variant.precision} here"
+    if device == "cpu" and (reason := lacking(variant.needs)):
+        return reason
+    try:
+        module = import_module(_MODULES[variant.runtime])
+    except ImportError as error:
+        return f"{variant.runtime} is not installed here ({error.name})"
+    ask: Callable[[Variant, Device], str | None] = module.why_not
+    return ask(variant, device)
+
+
+def load_runtime(
+    folder: Path,
+    variant: Variant,
+    threads: int | None = None,
+    device: Device = "cpu",
+    streams: int = 1,
+) -> Runtime:
     """Load a variant from a bundle's folder, without proving anything.
 
     Args:
         folder: Where the variant's files are.
         variant: What to load.
-        threads: Threads for one run; None leaves it to what the process may use.
+        threads: Threads for one run; None takes what the process may use.
+        device: What to run on.
+        streams: Runs at one time that share the threads.
 
     Raises:
-        BundleRefused: The runtime is not here or cannot load the file.
+        BundleRefused: The variant cannot run here, or its file cannot be loaded.
     """
-    try:
-        module = import_module(_MODULES[variant.runtime])
-    except (KeyError, ImportError) as error:
-        raise BundleRefused(f"{variant.runtime} is not installed here") from error
-    open_variant: Callable[[Path, int | None], Runtime] = module.open_variant
-    return open_variant(folder / variant.files[0], threads)
+    if reason := why_not(variant, device):
+        raise BundleRefused(f"{variant.name} cannot run: {reason}")
+    placement = Placement(threads or usable_cpus(), device, streams)
+    module: Any = import_module(_MODULES[variant.runtime])
+    open_variant: Callable[[Path, Variant, Placement], Runtime] = module.open_variant
+    return open_variant(folder, variant, placement)
 
 
-def open_runtime(bundle: Bundle, variant: Variant, threads: int | None = None) -> Runtime:
+def open_runtime(
+    bundle: Bundle,
+    variant: Variant,
+    threads: int | None = None,
+    device: Device = "cpu",
+    streams: int = 1,
+) -> Runtime:
     """Load a variant of a verified bundle and prove it on the golden pair.
 
     Raises:
-        BundleRefused: The runtime is not here, cannot load the file, or answers the golden
-            input otherwise than the library did.
+        BundleRefused: The variant cannot run here, its file cannot be loaded, or it answers the
+            golden input otherwise than the library did.
     """
-    runtime = load_runtime(bundle.folder, variant, threads)
+    runtime = load_runtime(bundle.folder, variant, threads, device, streams)
     prove(runtime, bundle, variant)
     return runtime
 

@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from service.bundle import Variant
 from service.errors import BundleRefused
-from service.runtime import Outputs
+from service.runtime import Device, Outputs, Placement
 
 
 class TorchScriptRuntime:
     """A traced network."""
 
-    def __init__(self, network: torch.jit.ScriptModule) -> None:
+    slots = 1
+
+    def __init__(self, network: torch.jit.ScriptModule, placement: Placement) -> None:
         self._network = network
+        self.placement = placement
 
     def run(self, pixels: np.ndarray) -> Outputs:
         with torch.inference_mode():
@@ -23,13 +27,18 @@ class TorchScriptRuntime:
         return Outputs(logits.numpy(), cams.numpy())
 
 
-def open_variant(path: Path, threads: int | None) -> TorchScriptRuntime:
+def why_not(variant: Variant, device: Device) -> str | None:
+    """Why TorchScript cannot run a variant on a device here; None where it can."""
+    return None if device == "cpu" else f"TorchScript is run on the CPU only, not on {device}"
+
+
+def open_variant(folder: Path, variant: Variant, placement: Placement) -> TorchScriptRuntime:
     """Open a TorchScript file.
 
     Raises:
         BundleRefused: PyTorch cannot load it.
     """
-    return TorchScriptRuntime(load_network(path, threads))
+    return TorchScriptRuntime(load_network(folder / variant.files[0], placement.threads), placement)
 
 
 def load_network(path: Path, threads: int | None) -> torch.jit.ScriptModule:

@@ -97,7 +97,10 @@ def test_opacity_zero_leaves_the_radiograph_as_it_is(run, image, tmp_path):
         (["gradcam", "absent.png"], "absent.png: No such file"),
         (["predict", "{image}", "--bundle", "none"], "none/manifest.json does not exist"),
         (["predict", "{image}", "--runtime", "abacus"], "CXR_RUNTIME"),
-        (["predict", "{image}", "--precision", "bfloat16"], "has no variant bfloat16"),
+        (
+            ["predict", "{image}", "--runtime", "onnxruntime", "--precision", "int8"],
+            "has no variant onnxruntime-int8",
+        ),
     ],
     ids=["target", "file", "bundle", "runtime", "variant"],
 )

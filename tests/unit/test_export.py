@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from export.build import PARITY, export_bundle
+from export.build import export_bundle
 from export.errors import ParityFailed
 from export.evidence import folder, phantoms
 from export.graphs import ONNX
 from export.network import ExportableNetwork
 from export.parity import BATCH_SIZES, Deviation, compare, eager_reference
 from export.publish import bento_tag, publish, register, staging
+from export.record import PARITY
 from export.upstream import eager_network, run_eager
 from export.weights import load_weights
 from service.bundle import Manifest, open_bundle, read_manifest
