@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from service.preprocess import INPUT_SIDE
 from service.settings import Settings
 
 LANE = "predict"
+
+log = logging.getLogger("cxr.predict")
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,22 @@ class PredictionLane:
         self._capacity = settings.queue + 2 * settings.max_batch
 
     async def start(self) -> None:
-        """Run every batch size that will occur once, then take work."""
+        """Say what there is to say of the runtime, warm every batch size up, then take work."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._decoders, self._warm_up)
         self._batcher = MicroBatcher(
             self._predictor.runtime.run,
+            slots=self._predictor.runtime.slots,
             max_batch=self._settings.max_batch,
             max_waiting=self._settings.queue,
         )
 
     def _warm_up(self) -> None:
+        notes = [self._predictor.note]
+        if self._settings.check_choice:
+            notes.append(self._predictor.choice_warning(self._settings.threads))
+        for note in filter(None, notes):
+            log.warning(note)
         for size in range(1, self._settings.max_batch + 1):
             self._predictor.runtime.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
 

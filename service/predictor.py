@@ -16,6 +16,7 @@ from service.runtime import Runtime, open_runtime
 from service.runtime.selection import select
 from service.scores import findings
 from service.settings import Settings, bundle_folder
+from service.speed import choice_warning
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +63,20 @@ class Predictor:
         note: Why the variant is not the bundle's own choice, for the log; None where it is.
     """
 
-    manifest: Manifest
     model: ModelAnswer
     runtime: Runtime
     reader: RadiographReader
+    bundle: Bundle
     note: str | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    def choice_warning(self, threads: int | None) -> str | None:
+        """What to log where another variant is the fastest here; may measure for seconds."""
+        chosen = self.manifest.variant(self.model.runtime, self.model.precision)
+        return choice_warning(self.bundle, chosen.name, threads)
 
     def prepare(self, data: bytes) -> Prepared:
         """Decode and preprocess an image file; errors as for `prepare`."""
@@ -106,9 +116,9 @@ def open_predictor(settings: Settings) -> Predictor:
         bundle, chosen.variant, settings.threads, settings.device, settings.streams
     )
     return Predictor(
-        bundle.manifest,
         model_answer(bundle.manifest, chosen.variant),
         runtime,
         reader(settings, bundle.manifest),
+        bundle,
         chosen.note,
     )

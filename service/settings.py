@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     streams: int = Field(
         1, ge=1, le=64, description="Runs at one time that share the threads (OpenVINO only)."
     )
+    check_choice: bool = Field(
+        True,
+        description="On another kind of machine than the exporting one, measure before serving "
+        "whether the bundle's choice is the fastest, and log it where it is not.",
+    )
     max_bytes: int = Field(
         64 << 20, ge=1 << 10, le=1 << 30, description="Bytes of a request's body at the most."
     )
