@@ -1,0 +1,105 @@
+"""What the service is measured against: the same runtime and decoder without HTTP.
+
+Run as `python -m bench.floor IMAGE … --seconds S`, with the service's settings in the
+environment, in a process of its own like the service's. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle
+from pathlib import Path
+from statistics import median
+
+import click
+import numpy as np
+
+from service.predictor import Predictor, Prepared, open_predictor, prepare
+from service.settings import read_settings
+
+
+def rate(work: Callable[[], int], seconds: float) -> float:
+    """Images a second of something that answers how many it did, after one round to warm up."""
+    work()
+    done, started = 0, time.monotonic()
+    while (elapsed := time.monotonic() - started) < seconds:
+        done += work()
+    return done / elapsed
+
+
+def typical(work: Callable[[], object], seconds: float) -> float:
+    """Median seconds of something, after one round to warm up."""
+    work()
+    took, started = [], time.monotonic()
+    while time.monotonic() - started < seconds or not took:
+        before = time.monotonic()
+        work()
+        took.append(time.monotonic() - before)
+    return median(took)
+
+
+def pipeline(
+    predictor: Predictor, files: list[bytes], batch: int, decoders: int
+) -> Callable[[], int]:
+    """Decode in threads and run in batches, with work for the decoders always at hand."""
+    pool = ThreadPoolExecutor(decoders)
+    source = cycle(files)
+    ahead: deque[Future[Prepared]] = deque()
+
+    def step() -> int:
+        while len(ahead) < 3 * batch:
+            ahead.append(pool.submit(prepare, next(source)))
+        ready = [ahead.popleft().result() for _ in range(batch)]
+        outputs = predictor.runtime.run(np.stack([one.input.pixels for one in ready]))
+        for one, logits in zip(ready, outputs.logits, strict=True):
+            predictor.answer(one, logits)
+        return batch
+
+    return step
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--seconds", default=3.0, show_default=True, help="For each figure.")
+@click.option("--batch", default=8, show_default=True)
+def main(images: tuple[Path, ...], seconds: float, batch: int) -> None:
+    """Measure the runtime alone and with decoding, without HTTP.
+
+    IMAGES named SIDE-NUMBER.jpg are taken together by their side.
+    """
+    settings = read_settings()
+    predictor = open_predictor(settings)
+    by_side: dict[str, list[bytes]] = defaultdict(list)
+    for image in images:
+        by_side[image.name.split("-")[0]].append(image.read_bytes())
+    first = next(iter(by_side.values()))
+    pixels = np.stack([prepare(first[n % len(first)]).input.pixels for n in range(batch)])
+
+    def run_batch() -> int:
+        predictor.runtime.run(pixels)
+        return batch
+
+    report = {
+        "runtime": predictor.model.runtime,
+        "precision": predictor.model.precision,
+        "batch": batch,
+        "batch_1_ms": typical(lambda: predictor.runtime.run(pixels[:1]), seconds) * 1e3,
+        "batch_8_a_second": rate(run_batch, seconds),
+        "decode_ms": {
+            side: typical(lambda data=files[0]: prepare(data), seconds / 3) * 1e3
+            for side, files in by_side.items()
+        },
+        "decode_and_run_a_second": {
+            side: rate(pipeline(predictor, files, batch, settings.decoders), seconds)
+            for side, files in by_side.items()
+        },
+    }
+    click.echo(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
