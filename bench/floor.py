@@ -11,6 +11,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -34,7 +35,8 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 def typical(work: Callable[[], object], seconds: float) -> float:
     """Median seconds of something, after one round to warm up."""
     work()
-    took, started = [], time.monotonic()
+    took: list[float] = []
+    started = time.monotonic()
     while time.monotonic() - started < seconds or not took:
         before = time.monotonic()
         work()
@@ -90,7 +92,7 @@ def main(images: tuple[Path, ...], seconds: float, batch: int) -> None:
         "batch_1_ms": typical(lambda: predictor.runtime.run(pixels[:1]), seconds) * 1e3,
         "batch_8_a_second": rate(run_batch, seconds),
         "decode_ms": {
-            side: typical(lambda data=files[0]: prepare(data), seconds / 3) * 1e3
+            side: typical(partial(prepare, files[0]), seconds / 3) * 1e3
             for side, files in by_side.items()
         },
         "decode_and_run_a_second": {

@@ -64,7 +64,7 @@ class Setting:
             f"{self.served.url}{path}", self.images[size], **{"seed": self.seed, **options}
         )
 
-    def load(self, size: str = SMALL.name, **options: object) -> dict[str, Any]:
+    def load(self, size: str = SMALL.name, **options: Any) -> dict[str, Any]:
         """The same, and what came of it."""
         result: dict[str, Any] = self.start(size, **options).result()
         return result

@@ -25,8 +25,10 @@ def log_as_json() -> None:
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )
-    for name in _OURS:
+    for name in ("", *_OURS):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
     logging.getLogger("cxr").setLevel(logging.INFO)
+    # It writes bytes of what was sent; the caller is told the reason anyway.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)

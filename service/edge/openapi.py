@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -47,17 +48,19 @@ _ERROR: dict[str, Any] = {
 _FILE = {"type": "string", "format": "binary"}
 
 
-def document(version: str) -> dict[str, Any]:
+def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of the HTTP service.
 
     Args:
         version: Of the software.
+        findings: Those that the served weights name.
     """
     _, schemas = models_json_schema(
         [(Prediction, "serialization"), (BatchAnswer, "serialization")], ref_template=_REFERENCE
     )
     target = {
         "type": "string",
+        "enum": list(findings),
         "default": PNEUMONIA,
         "description": "The finding to explain, as /predict names it.",
     }
@@ -117,9 +120,15 @@ def _upload(
     """The description of a path that takes a multipart form; its first field is required."""
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
     for fault in _EVERY_UPLOAD:
-        described = responses.setdefault(str(fault.status), _error_answer(fault.code))
+        described = responses[str(fault.status)] = _error_answer(fault.code)
         if fault is errors.Overloaded:
-            described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+            described["headers"] = {
+                "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}
+            }
+        if fault is errors.Unauthorised:
+            described["headers"] = {
+                "WWW-Authenticate": {"required": True, "schema": {"type": "string"}}
+            }
     form = {
         "type": "object",
         "properties": fields,
