@@ -56,19 +56,26 @@ class Load:
         self._numbers = itertools.count()
         self._idle: list[Connection] = []
 
-    async def closed(self, clients: int, seconds: float | None, requests: int | None) -> None:
-        """Keep `clients` requests under way until the time or the number is reached."""
-        end = time.monotonic() + seconds if seconds is not None else float("inf")
+    async def closed(
+        self, clients: int, seconds: float | None, requests: int | None, settle: float
+    ) -> None:
+        """Keep `clients` requests under way until the time or the number is reached.
+
+        Throughput leaves out the first `settle` seconds, in which the clients start as one.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + settle + seconds if seconds is not None else float("inf")
         left = itertools.count() if requests is None else iter(range(requests))
 
         async def client() -> None:
-            while time.monotonic() < end and next(left, None) is not None:
+            while loop.time() < end and next(left, None) is not None:
                 if await self._exchange(time.monotonic()) == "refused":
                     await asyncio.sleep(_PAUSE)
 
         self.tally.begin()
         if seconds is not None:
-            asyncio.get_running_loop().call_later(seconds, self.tally.end)
+            loop.call_later(settle, self.tally.begin)
+            loop.call_at(end, self.tally.end)
         await asyncio.gather(*(client() for _ in range(clients)))
         self.tally.end()
         await self._finish()
@@ -142,6 +149,7 @@ async def _arrivals(rate: float, seconds: float, seed: int) -> AsyncIterator[flo
 @click.option("--clients", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--seconds", type=float, help="How long.")
 @click.option("--requests", type=int, help="How many, all clients together (closed loop).")
+@click.option("--settle", default=2.0, show_default=True, help="Seconds more, before --seconds.")
 @click.option("--rate", type=float, help="Open loop: mean arrivals a second.")
 @click.option("--seed", default=1, show_default=True, help="Of the arrivals and the poison.")
 @click.option("--expected", type=click.Path(exists=True, path_type=Path), help="From --learn.")
@@ -159,6 +167,7 @@ def main(
     clients: int,
     seconds: float | None,
     requests: int | None,
+    settle: float,
     rate: float | None,
     seed: int,
     expected: Path | None,
@@ -197,7 +206,7 @@ def main(
     load = Load(target, list(images), known, timeout, tag, poisoner)
     started = time.process_time()
     if rate is None:
-        uvloop.run(load.closed(clients, seconds, requests))
+        uvloop.run(load.closed(clients, seconds, requests, settle))
     else:
         uvloop.run(load.open(rate, seconds or 0.0, seed))
     report = load.tally.report(time.process_time() - started, losses=losses)

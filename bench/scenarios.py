@@ -44,7 +44,9 @@ class Setting:
     def limits(self) -> Settings:
         """The settings of the service, as it read them."""
         own = {
-            name.removeprefix("CXR_").lower(): value for name, value in self.served.settings.items()
+            name.removeprefix("CXR_").lower(): value
+            for name, value in self.served.settings.items()
+            if name.startswith("CXR_")
         }
         return Settings(**own)  # type: ignore[arg-type]
 
@@ -216,7 +218,7 @@ POISONS = {
     "oversized, declared": "413",
     "oversized, chunked": "413",
     "hanging upload": "408",
-    "half-closed": "closed",
+    "half-closed": "200",
     "vanishing": "gone",
 }
 """What becomes of each kind of bad request; 429 is right for any."""

@@ -27,7 +27,7 @@ class Entry:
 
     Attributes:
         run: What it does.
-        settings: CXR_… that it needs to be otherwise.
+        settings: CXR_… and other variables that it needs to be otherwise.
         fresh: Whether each repeat needs a service of its own, because none survives it.
         once: Whether it is long enough to need no repeat.
     """
@@ -53,6 +53,9 @@ SCENARIOS = {
         faults.hung_prediction, {"CXR_STALL_SECONDS": str(faults.STALL_SECONDS)}
     ),
     "told-to-end": Entry(faults.told_to_end, fresh=True),
+    "told-to-end-in-a-container": Entry(
+        faults.told_to_end, {"BENTOML_CONTAINERIZED": "true"}, fresh=True
+    ),
 }
 
 

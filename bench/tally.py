@@ -39,7 +39,9 @@ class Tally:
         self._began = self._ended = 0.0
 
     def begin(self) -> None:
+        """Answers count in throughput from here on."""
         self._began = time.monotonic()
+        self._in_time = 0
 
     def end(self) -> None:
         """What is answered later counts in latencies, not in throughput."""
@@ -66,8 +68,8 @@ class Tally:
     def failed(self, kind: str, seconds: float, name: str) -> None:
         """Note a request without an answer."""
         self._failures[kind] += 1
-        self._lost.append((name, kind))
         if kind != "refused":
+            self._lost.append((name, kind))
             self._waited.append(seconds)
 
     def report(self, cpu_seconds: float, *, losses: bool) -> dict[str, Any]:
