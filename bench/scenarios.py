@@ -218,7 +218,7 @@ POISONS = {
     "oversized, declared": "413",
     "oversized, chunked": "413",
     "hanging upload": "408",
-    "half-closed": "200",
+    "half-closed": "closed",
     "vanishing": "gone",
 }
 """What becomes of each kind of bad request; 429 is right for any."""

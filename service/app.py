@@ -151,6 +151,7 @@ class ChestRadiographs:
         self._explainers = Relay(
             explainer_address(_EXPLAINER, self._settings),
             timeout=self._settings.explain_deadline_seconds,
+            body_seconds=self._settings.body_seconds,
             limit=self._settings.explain_queue + 1,
         )
 

@@ -52,8 +52,9 @@ async def beat(alive: Callable[[], bool], period: float = _PERIOD) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             await asyncio.sleep(period)
-    finally:
+    except asyncio.CancelledError:
         file.unlink(missing_ok=True)
+        raise
 
 
 async def end(beating: asyncio.Future[None]) -> None:

@@ -88,9 +88,7 @@ async def read_form(
                 _parse(request, field, body, max_files), settings.body_seconds
             )
         except asyncio.TimeoutError as error:
-            raise TooSlow(
-                f"The request did not arrive within {settings.body_seconds:g} seconds."
-            ) from error
+            raise too_slow(settings.body_seconds) from error
         yield form
     finally:
         intake.give_back(body.seen)
@@ -172,3 +170,8 @@ async def _parse(request: Request, field: str, body: _Body, max_files: int) -> F
 def cut_off() -> MalformedRequest:
     """The fault of a caller that went away in the middle of its request."""
     return MalformedRequest("The connection was closed before the whole form was sent.")
+
+
+def too_slow(seconds: float) -> TooSlow:
+    """The fault of a caller whose request takes too long to arrive."""
+    return TooSlow(f"The request did not arrive within {seconds:g} seconds.")

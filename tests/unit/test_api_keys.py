@@ -73,7 +73,7 @@ def test_a_bad_file_is_refused_at_the_start(tmp_path, lines, reason):
 
 def test_a_missing_file_is_refused_at_the_start(tmp_path):
     """A file of keys that is not there is refused by the setting's name."""
-    with pytest.raises(SettingRefused, match="CXR_API_KEYS_FILE: .*No such file"):
+    with pytest.raises(SettingRefused, match=r"CXR_API_KEYS_FILE: .*No such file"):
         ApiKeys(tmp_path / "none")
 
 

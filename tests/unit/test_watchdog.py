@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -67,7 +68,7 @@ def start():
 
 
 def files(folder) -> list[str]:
-    return os.listdir(folder)
+    return [file.name for file in Path(folder).iterdir()]
 
 
 def wait_for(condition) -> None:
@@ -97,7 +98,7 @@ def test_a_worker_that_is_stopped_is_killed(start):
 
 def test_a_worker_whose_work_hangs_is_killed(start):
     """A worker whose event loop turns but whose runtime hangs stops touching its file."""
-    since = "__import__('time').monotonic() < {}".format(time.monotonic() + 2)
+    since = f"__import__('time').monotonic() < {time.monotonic() + 2}"
     supervisor, _, _ = start(alive=since)
     assert supervisor.stdout.readline() == f"{-signal.SIGKILL}\n"
 
