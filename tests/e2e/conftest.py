@@ -36,8 +36,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(bundle: Path, folder: Path, **environment: str) -> Iterator[Served]:
-    """Start `cxr serve` on a free port with a BENTOML_HOME of its own; ready when it yields."""
+def serving(
+    bundle: Path, folder: Path, key: str | None = None, **environment: str
+) -> Iterator[Served]:
+    """Start `cxr serve` on a free port with a BENTOML_HOME of its own; ready when it yields.
+
+    `key` is an API key that it accepts, where it wants one.
+    """
     port = free_port()
     log = folder / "serve.log"
     settings = {"BENTOML_HOME": str(folder / "bentoml"), "CXR_BUNDLE": str(bundle), **environment}
@@ -52,7 +57,7 @@ def serving(bundle: Path, folder: Path, **environment: str) -> Iterator[Served]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_ready(url, process, log)
+        _wait_until_ready(url, process, log, {} if key is None else {"x-api-key": key})
         yield Served(url, process, log)
     finally:
         children = (
@@ -68,7 +73,9 @@ def serving(bundle: Path, folder: Path, **environment: str) -> Iterator[Served]:
                 child.kill()
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen, log: Path) -> None:
+def _wait_until_ready(
+    url: str, process: subprocess.Popen, log: Path, headers: dict[str, str]
+) -> None:
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -76,7 +83,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen, log: Path) -> None:
         try:
             ready = httpx.get(f"{url}/readyz").status_code == 200
             # The explainer starts beside it; a wrong method is answered by whoever is up.
-            explains = httpx.post(f"{url}/gradcam").status_code == 400
+            explains = httpx.post(f"{url}/gradcam", headers=headers).status_code == 400
         except httpx.TransportError:
             ready = explains = False
         if ready and explains:
