@@ -87,9 +87,10 @@ class Poisoner:
         return await self._ask(connection, head + b"\r\n" + form_body(self._image, closed=False))
 
     async def _chunked(self, connection: Connection) -> str:
-        connection.send(self._target.head(form_type(), "Transfer-Encoding: chunked") + b"\r\n")
+        head = self._target.head(form_type(), "Transfer-Encoding: chunked") + b"\r\n"
         start = form_body(b"", closed=False)
-        answer = asyncio.ensure_future(self._ask(connection, b"%x\r\n%b\r\n" % (len(start), start)))
+        connection.send(head + b"%x\r\n%b\r\n" % (len(start), start))
+        answer = asyncio.ensure_future(self._ask(connection, b""))
         chunk = b"%x\r\n%b\r\n" % (_CHUNK, bytes(_CHUNK))
         for _ in range(self._max_bytes // _CHUNK + 2):
             if answer.done():

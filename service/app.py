@@ -152,6 +152,7 @@ class ChestRadiographs:
             explainer_address(_EXPLAINER, self._settings),
             timeout=self._settings.explain_deadline_seconds,
             body_seconds=self._settings.body_seconds,
+            max_bytes=self._settings.max_bytes,
             limit=self._settings.explain_queue + 1,
         )
 

@@ -81,7 +81,7 @@ async def read_form(
         TooSlow: It did not arrive in time.
         Overloaded: All bodies together are larger than they may be.
     """
-    body = _Body(request, settings.max_bytes, intake)
+    body = Body(request, settings.max_bytes, intake)
     try:
         try:
             form = await asyncio.wait_for(
@@ -94,8 +94,14 @@ async def read_form(
         intake.give_back(body.seen)
 
 
-class _Body:
-    """A request's body, cut off with an error once it is over a limit, whatever was declared."""
+class Body:
+    """A request's body, cut off with an error once it is over a limit, whatever was declared.
+
+    Args:
+        request: Its body has not been read.
+        max_bytes: The limit.
+        intake: What counts the bytes in; whoever reads the body gives `seen` back to it.
+    """
 
     def __init__(self, request: Request, max_bytes: int, intake: Intake) -> None:
         self._request = request
@@ -104,6 +110,12 @@ class _Body:
         self.seen = 0
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives.
+
+        Raises:
+            TooLarge: It is over the limit, or was declared to be.
+            Overloaded: The intake is full.
+        """
         declared = self._request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self._max_bytes:
             raise self._too_large()
@@ -122,7 +134,7 @@ class _Body:
         )
 
 
-async def _parse(request: Request, field: str, body: _Body, max_files: int) -> Form:
+async def _parse(request: Request, field: str, body: Body, max_files: int) -> Form:
     how = _HOW.format(field=field)
     content_type = request.headers.get("content-type", "")
     declared = request.headers.get("content-length", "")

@@ -7,8 +7,16 @@ import pytest
 from starlette.requests import Request
 
 from service.edge.relay import Relay
-from service.errors import DeadlineExceeded, MalformedRequest, Overloaded, TooSlow, Unavailable
+from service.errors import (
+    DeadlineExceeded,
+    MalformedRequest,
+    Overloaded,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+)
 
+LIMITS = {"timeout": 5.0, "body_seconds": 5.0, "max_bytes": 1000, "limit": 2}
 REFUSAL = b'{"error": {"code": "not_an_image", "message": "No image.", "detail": {}}}'
 
 
@@ -49,7 +57,7 @@ async def relaying(tmp_path, reply: bytes | None, **limits):
     explainer = Explainer(reply)
     path = str(tmp_path / "explainer.sock")
     server = await asyncio.start_unix_server(explainer, path)
-    relay = Relay(f"unix://{path}", **{"timeout": 5.0, "body_seconds": 5.0, "limit": 2, **limits})
+    relay = Relay(f"unix://{path}", **{**LIMITS, **limits})
     try:
         yield relay, explainer
     finally:
@@ -58,7 +66,9 @@ async def relaying(tmp_path, reply: bytes | None, **limits):
         await server.wait_closed()
 
 
-def request(*chunks: bytes, then=None, length: int | None = None, headers=()) -> Request:
+def request(
+    *chunks: bytes, then=None, length: int | None = None, headers=(), chunked=False
+) -> Request:
     """A request whose body comes in these chunks; `then` is awaited after them."""
     left = list(chunks) or [b""]
     size = sum(map(len, chunks)) if length is None else length
@@ -82,7 +92,12 @@ def request(*chunks: bytes, then=None, length: int | None = None, headers=()) ->
         "method": "POST",
         "path": "/gradcam",
         "query_string": b"",
-        "headers": [(b"content-length", str(size).encode()), *headers],
+        "headers": [
+            (b"transfer-encoding", b"chunked")
+            if chunked
+            else (b"content-length", str(size).encode()),
+            *headers,
+        ],
         "cxr.record": {"request_id": "id-1"},
     }
     return Request(scope, receive)
@@ -143,7 +158,7 @@ async def test_a_failing_explainer_is_unavailable(tmp_path, reply):
 @pytest.mark.parametrize("address", [None, "unix:///nowhere/explainer.sock"], ids=["none", "dead"])
 async def test_no_explainer_is_unavailable(address):
     """Without an explainer, or with a dead one, heat maps are 503."""
-    relay = Relay(address, timeout=5, body_seconds=5, limit=1)
+    relay = Relay(address, **LIMITS)
     with pytest.raises(Unavailable) as refused:
         await relay.forward(request(b"x"), "/gradcam")
     assert refused.value.code == "explainer_unavailable"
@@ -164,6 +179,21 @@ async def test_a_slow_body_is_given_up(tmp_path):
             with pytest.raises(TooSlow):
                 await relay.forward(request(b"half", length=100), "/gradcam")
         await asyncio.wait_for(explainer.left.wait(), 5)
+
+
+async def test_a_body_that_is_declared_too_large_is_refused(tmp_path):
+    """A declared length over the limit is 413 before any of the body has come."""
+    async with relaying(tmp_path, None) as (relay, explainer):
+        with pytest.raises(TooLarge):
+            await relay.forward(request(b"", length=1001), "/gradcam")
+        assert explainer.bodies == []
+
+
+async def test_a_body_that_is_too_large_is_refused(tmp_path):
+    """More bytes than may be are 413 where no length was declared."""
+    async with relaying(tmp_path, None) as (relay, _):
+        with pytest.raises(TooLarge):
+            await relay.forward(request(bytes(600), bytes(600), chunked=True), "/gradcam")
 
 
 async def test_a_caller_that_leaves_within_the_body(tmp_path):
