@@ -19,7 +19,7 @@ from statistics import median
 import click
 import numpy as np
 
-from service.predictor import Predictor, Prepared, open_predictor, prepare
+from service.predictor import Predictor, Prepared, open_predictor
 from service.settings import read_settings
 
 
@@ -54,7 +54,7 @@ def pipeline(
 
     def step() -> int:
         while len(ahead) < 3 * batch:
-            ahead.append(pool.submit(prepare, next(source)))
+            ahead.append(pool.submit(predictor.prepare, next(source)))
         ready = [ahead.popleft().result() for _ in range(batch)]
         outputs = predictor.runtime.run(np.stack([one.input.pixels for one in ready]))
         for one, logits in zip(ready, outputs.logits, strict=True):
@@ -79,7 +79,7 @@ def main(images: tuple[Path, ...], seconds: float, batch: int) -> None:
     for image in images:
         by_side[image.name.split("-")[0]].append(image.read_bytes())
     first = next(iter(by_side.values()))
-    pixels = np.stack([prepare(first[n % len(first)]).input.pixels for n in range(batch)])
+    pixels = np.stack([predictor.prepare(first[n % len(first)]).input.pixels for n in range(batch)])
 
     def run_batch() -> int:
         predictor.runtime.run(pixels)
@@ -92,7 +92,7 @@ def main(images: tuple[Path, ...], seconds: float, batch: int) -> None:
         "batch_1_ms": typical(lambda: predictor.runtime.run(pixels[:1]), seconds) * 1e3,
         "batch_8_a_second": rate(run_batch, seconds),
         "decode_ms": {
-            side: typical(partial(prepare, files[0]), seconds / 3) * 1e3
+            side: typical(partial(predictor.prepare, files[0]), seconds / 3) * 1e3
             for side, files in by_side.items()
         },
         "decode_and_run_a_second": {
