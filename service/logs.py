@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 
 from pythonjsonlogger.json import JsonFormatter
 
-_OURS = ("cxr", "bentoml", "uvicorn")
+# The framework gives the last two handlers of their own, which write plain text.
+_OURS = ("cxr", "bentoml", "uvicorn", "uvicorn.error", "circus")
 
 
 class _Formatter(JsonFormatter):

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from conftest import serving
+from served import serving
 
 from service.edge.api_keys import digest
 
