@@ -23,13 +23,27 @@ from service.predictor import Predictor, Prepared, open_predictor
 from service.settings import read_settings
 
 
-def rate(work: Callable[[], int], seconds: float) -> float:
-    """Images a second of something that answers how many it did, after one round to warm up."""
-    work()
-    done, started = 0, time.monotonic()
-    while (elapsed := time.monotonic() - started) < seconds:
-        done += work()
-    return done / elapsed
+def rate(make: Callable[[], Callable[[], int]], seconds: float, slots: int) -> float:
+    """Images a second, as many batches at once as the service runs.
+
+    Args:
+        make: Makes the work of one slot, which answers how many images it did.
+        seconds: How long, after one round to warm up.
+        slots: How many at once.
+    """
+    works = [make() for _ in range(slots)]
+    with ThreadPoolExecutor(slots) as pool:
+        list(pool.map(lambda work: work(), works))
+        started = time.monotonic()
+
+        def turn(work: Callable[[], int]) -> int:
+            done = 0
+            while time.monotonic() - started < seconds:
+                done += work()
+            return done
+
+        done = sum(pool.map(turn, works))
+    return done / (time.monotonic() - started)
 
 
 def typical(work: Callable[[], object], seconds: float) -> float:
@@ -45,10 +59,9 @@ def typical(work: Callable[[], object], seconds: float) -> float:
 
 
 def pipeline(
-    predictor: Predictor, files: list[bytes], batch: int, decoders: int
+    predictor: Predictor, files: list[bytes], batch: int, pool: ThreadPoolExecutor
 ) -> Callable[[], int]:
     """Decode in threads and run in batches, with work for the decoders always at hand."""
-    pool = ThreadPoolExecutor(decoders)
     source = cycle(files)
     ahead: deque[Future[Prepared]] = deque()
 
@@ -85,18 +98,21 @@ def main(images: tuple[Path, ...], seconds: float, batch: int) -> None:
         predictor.runtime.run(pixels)
         return batch
 
+    slots = predictor.runtime.slots
+    pool = ThreadPoolExecutor(settings.decoders)
     report = {
         "runtime": predictor.model.runtime,
         "precision": predictor.model.precision,
         "batch": batch,
         "batch_1_ms": typical(lambda: predictor.runtime.run(pixels[:1]), seconds) * 1e3,
-        "batch_8_a_second": rate(run_batch, seconds),
+        "slots": slots,
+        "batch_8_a_second": rate(lambda: run_batch, seconds, slots),
         "decode_ms": {
             side: typical(partial(predictor.prepare, files[0]), seconds / 3) * 1e3
             for side, files in by_side.items()
         },
         "decode_and_run_a_second": {
-            side: rate(pipeline(predictor, files, batch, settings.decoders), seconds)
+            side: rate(partial(pipeline, predictor, files, batch, pool), seconds, slots)
             for side, files in by_side.items()
         },
     }
