@@ -30,8 +30,8 @@ def test_predict_answers_the_contract(client, demo_bundle, phantom_png):
         "version": manifest.version,
         "weights": "demo",
         "weights_sha256": manifest.weights.sha256,
-        "runtime": "onnxruntime",
-        "precision": "float32",
+        "runtime": manifest.variant().runtime,
+        "precision": manifest.variant().precision,
         "demo": True,
     }
     pixels = preprocess(decode(data)).pixels
