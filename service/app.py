@@ -36,7 +36,7 @@ from service.prediction_lane import PredictionLane
 from service.predictor import open_predictor
 from service.settings import Settings, bundle_folder, read_settings
 from service.tracing import trace_stages
-from service.watchdog import beat, watch
+from service.watchdog import beat, end, watch
 
 _EXPLAINER = "explainer"
 _FRAMEWORK: dict[str, Any] = {
@@ -97,6 +97,10 @@ class Explainer:
     async def start(self) -> None:
         self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))
 
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        await end(self._beating)
+
     def __is_alive__(self) -> bool:
         return not self._lane.stalled
 
@@ -147,6 +151,8 @@ class ChestRadiographs:
         self._explainers = Relay(
             explainer_address(_EXPLAINER, self._settings),
             timeout=self._settings.explain_deadline_seconds,
+            body_seconds=self._settings.body_seconds,
+            max_bytes=self._settings.max_bytes,
             limit=self._settings.explain_queue + 1,
         )
 
@@ -161,6 +167,7 @@ class ChestRadiographs:
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
+        await end(self._beating)
         await self._explainers.close()
         if not await self._lane.close():
             os._exit(1)  # a runtime that hangs would keep the interpreter from ending

@@ -27,6 +27,7 @@ def cxr() -> None:
       cxr inspect FILE                say what the service sees in a file
       cxr serve                       start the HTTP service on 127.0.0.1:3000
       cxr bench runtimes              time every way to run the model on this machine
+      cxr bench serve                 load the HTTP service and its faults, against its runtime
 
     Exit status: 0 done, 1 failed with the reason on standard error, 2 wrong usage.
     Research software, not for clinical use.
@@ -40,6 +41,8 @@ cxr.add_command(serve)
 cxr.add_command(bench)
 for _point in entry_points(group="cxr.commands"):
     cxr.add_command(_point.load())
+for _point in entry_points(group="cxr.bench"):
+    bench.add_command(_point.load())
 
 
 def main() -> None:

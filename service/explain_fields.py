@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from service.answer import PNEUMONIA
 from service.errors import Unprocessable
 from service.heatmap import OPACITY
+
+
+def _true_or_false(value: object) -> object:
+    """A form holds text: these two words, in any case, and none of pydantic's other spellings."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() not in ("true", "false"):
+        raise PydanticCustomError("true_or_false", "Input should be true or false")
+    return value.lower() == "true"
+
+
+TrueOrFalse = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
 class ExplainFields(BaseModel):
@@ -22,8 +36,8 @@ class ExplainFields(BaseModel):
     opacity: float = Field(
         OPACITY, ge=0, le=1, description="Share of the map's colour where it is hottest."
     )
-    captions: bool = Field(True, description="Whether to write beneath the picture.")
-    faithfulness: bool = Field(
+    captions: TrueOrFalse = Field(True, description="Whether to write beneath the picture.")
+    faithfulness: TrueOrFalse = Field(
         False, description="Also measure how the score falls when the hottest tenth is blurred."
     )
 

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 
 from pythonjsonlogger.json import JsonFormatter
 
-_OURS = ("cxr", "bentoml", "uvicorn")
+# The framework gives the last two handlers of their own, which write plain text.
+_OURS = ("cxr", "bentoml", "uvicorn", "uvicorn.error", "circus")
 
 
 class _Formatter(JsonFormatter):
@@ -25,8 +26,10 @@ def log_as_json() -> None:
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )
-    for name in _OURS:
+    for name in ("", *_OURS):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
     logging.getLogger("cxr").setLevel(logging.INFO)
+    # It writes bytes of what was sent; the caller is told the reason anyway.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)

@@ -29,58 +29,86 @@ _PERIOD = 1.0
 log = logging.getLogger("cxr.watchdog")
 
 
-async def beat(alive: Callable[[], bool]) -> None:
-    """Touch this worker's file every second for as long as it is alive; never returns.
+async def beat(alive: Callable[[], bool], period: float = _PERIOD) -> None:
+    """Touch this worker's file every second for as long as it is alive; until cancelled.
+
+    A worker that is told to end cancels this, and the file goes: it is not missed.
 
     Args:
         alive: Whether the worker does its work.
+        period: Seconds between two touches.
     """
     folder = os.environ.get(_FOLDER)
     if folder is None:  # started without a supervisor, by a test or another server
         return
     file = Path(folder) / str(os.getpid())
     parent = os.getppid()
-    while True:
-        if alive():
-            file.touch()
-        if os.getppid() != parent:
-            log.error("the supervising process is gone; shutting down")
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        await asyncio.sleep(_PERIOD)
+    try:
+        while True:
+            if alive():
+                file.touch()
+            if os.getppid() != parent:
+                log.error("the supervising process is gone; shutting down")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            await asyncio.sleep(period)
+    except asyncio.CancelledError:
+        file.unlink(missing_ok=True)
+        raise
 
 
-def watch(stall_seconds: float) -> None:
+async def end(beating: asyncio.Future[None]) -> None:
+    """Stop beating, in a worker that was told to end."""
+    beating.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await beating
+
+
+def watch(stall_seconds: float, period: float = _PERIOD) -> None:
     """Start watching the workers of this process, which supervises them.
 
     Args:
         stall_seconds: How long a worker may go without touching its file.
+        period: Seconds between two looks at the files.
     """
     if _FOLDER in os.environ:
         return
     folder = Path(tempfile.mkdtemp(prefix="cxr-heartbeats-"))
     os.environ[_FOLDER] = str(folder)
     threading.Thread(
-        target=_watch, args=(folder, stall_seconds), name="watchdog", daemon=True
+        target=_watch, args=(folder, stall_seconds, period), name="watchdog", daemon=True
     ).start()
 
 
-def _watch(folder: Path, stall_seconds: float) -> None:
+def _watch(folder: Path, stall_seconds: float, period: float) -> None:
     while True:
-        time.sleep(_PERIOD)
+        time.sleep(period)
         for file in folder.iterdir():
             pid = int(file.name)
-            if not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie":
+            ended = _ended(pid)
+            try:
+                age = time.time() - file.stat().st_mtime
+            except FileNotFoundError:  # it was told to end, and does
+                continue
+            if ended:
                 log.error("worker ended", extra={"worker": pid})
-            elif time.time() - file.stat().st_mtime > stall_seconds:
+            elif age > stall_seconds:
                 log.error("worker hangs; killing it", extra={"worker": pid})
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended just now
+                    os.kill(pid, signal.SIGKILL)
             else:
                 continue
-            file.unlink()
+            file.unlink(missing_ok=True)
             _forget_metrics(pid)
             if "BENTOML_CONTAINERIZED" in os.environ:
                 _end_everything()
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _forget_metrics(pid: int) -> None:

@@ -81,23 +81,27 @@ async def read_form(
         TooSlow: It did not arrive in time.
         Overloaded: All bodies together are larger than they may be.
     """
-    body = _Body(request, settings.max_bytes, intake)
+    body = Body(request, settings.max_bytes, intake)
     try:
         try:
             form = await asyncio.wait_for(
                 _parse(request, field, body, max_files), settings.body_seconds
             )
         except asyncio.TimeoutError as error:
-            raise TooSlow(
-                f"The request did not arrive within {settings.body_seconds:g} seconds."
-            ) from error
+            raise too_slow(settings.body_seconds) from error
         yield form
     finally:
         intake.give_back(body.seen)
 
 
-class _Body:
-    """A request's body, cut off with an error once it is over a limit, whatever was declared."""
+class Body:
+    """A request's body, cut off with an error once it is over a limit, whatever was declared.
+
+    Args:
+        request: Its body has not been read.
+        max_bytes: The limit.
+        intake: What counts the bytes in; whoever reads the body gives `seen` back to it.
+    """
 
     def __init__(self, request: Request, max_bytes: int, intake: Intake) -> None:
         self._request = request
@@ -106,6 +110,12 @@ class _Body:
         self.seen = 0
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives.
+
+        Raises:
+            TooLarge: It is over the limit, or was declared to be.
+            Overloaded: The intake is full.
+        """
         declared = self._request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self._max_bytes:
             raise self._too_large()
@@ -124,7 +134,7 @@ class _Body:
         )
 
 
-async def _parse(request: Request, field: str, body: _Body, max_files: int) -> Form:
+async def _parse(request: Request, field: str, body: Body, max_files: int) -> Form:
     how = _HOW.format(field=field)
     content_type = request.headers.get("content-type", "")
     declared = request.headers.get("content-length", "")
@@ -172,3 +182,8 @@ async def _parse(request: Request, field: str, body: _Body, max_files: int) -> F
 def cut_off() -> MalformedRequest:
     """The fault of a caller that went away in the middle of its request."""
     return MalformedRequest("The connection was closed before the whole form was sent.")
+
+
+def too_slow(seconds: float) -> TooSlow:
+    """The fault of a caller whose request takes too long to arrive."""
+    return TooSlow(f"The request did not arrive within {seconds:g} seconds.")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from service import errors
-from service.answer import PNEUMONIA, Prediction
+from service.answer import Prediction
 from service.batch_answer import BatchAnswer
+from service.cam.classmap import LAYERS
+from service.cam.request import OFFERED
 from service.edge.api_keys import HEADER
+from service.explain_fields import ExplainFields
+from service.explanation_answer import ExplanationAnswer
+from service.media import DICOM
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -46,21 +52,32 @@ _ERROR: dict[str, Any] = {
 
 _FILE = {"type": "string", "format": "binary"}
 
+_OFFERED = {
+    "additionalProperties": False,
+    "anyOf": [
+        {"properties": {"method": {"enum": [method]}, "layer": {"enum": list(layers)}}}
+        for method, layers in OFFERED.items()
+    ],
+}
+"""Which fields a heat map takes, and at which layers each method is offered."""
 
-def document(version: str) -> dict[str, Any]:
+
+def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of the HTTP service.
 
     Args:
         version: Of the software.
+        findings: Those that the served weights name.
     """
     _, schemas = models_json_schema(
-        [(Prediction, "serialization"), (BatchAnswer, "serialization")], ref_template=_REFERENCE
+        [
+            (Prediction, "serialization"),
+            (BatchAnswer, "serialization"),
+            (ExplanationAnswer, "serialization"),
+        ],
+        ref_template=_REFERENCE,
     )
-    target = {
-        "type": "string",
-        "default": PNEUMONIA,
-        "description": "The finding to explain, as /predict names it.",
-    }
+    wanted = _explain_fields(findings)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -86,8 +103,19 @@ def document(version: str) -> dict[str, Any]:
             "/gradcam": _upload(
                 "gradcam",
                 "Where the score of a finding came from, drawn over the radiograph.",
-                {"image": _FILE, "target": target},
-                {"image/png": {"schema": _FILE}},
+                wanted,
+                {"image/png": {"schema": _FILE}, DICOM: {"schema": _FILE}},
+                _OFFERED,
+            ),
+            "/explain": _upload(
+                "explain",
+                "Where the score of a finding came from, as numbers.",
+                wanted,
+                {
+                    "application/json": {"schema": _model("ExplanationAnswer")},
+                    DICOM: {"schema": _FILE},
+                },
+                _OFFERED,
             ),
             "/livez": _probe("livez", "Whether the process lives."),
             "/readyz": _probe("readyz", "Whether predictions are answered."),
@@ -98,6 +126,20 @@ def document(version: str) -> dict[str, Any]:
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": HEADER}},
         },
     }
+
+
+def _explain_fields(findings: Sequence[str]) -> dict[str, Any]:
+    """The fields of a form that asks where a score came from."""
+    known = {"target": list(findings), "method": list(OFFERED), "layer": list(LAYERS)}
+    fields: dict[str, Any] = {"image": _FILE}
+    for name, field in ExplainFields.model_json_schema()["properties"].items():
+        kept = ("type", "minimum", "maximum", "description")
+        fields[name] = {key: value for key, value in field.items() if key in kept}
+        if name in known:
+            fields[name] |= {"type": "string", "enum": known[name]}
+        if field.get("default") is not None:
+            fields[name]["default"] = field["default"]
+    return fields
 
 
 def _model(name: str) -> dict[str, str]:
@@ -112,19 +154,29 @@ def _error_answer(description: str) -> dict[str, Any]:
 
 
 def _upload(
-    name: str, summary: str, fields: dict[str, Any], content: dict[str, Any]
+    name: str,
+    summary: str,
+    fields: dict[str, Any],
+    content: dict[str, Any],
+    bounds: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The description of a path that takes a multipart form; its first field is required."""
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
     for fault in _EVERY_UPLOAD:
-        described = responses.setdefault(str(fault.status), _error_answer(fault.code))
+        described = responses[str(fault.status)] = _error_answer(fault.code)
         if fault is errors.Overloaded:
-            described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+            described["headers"] = {
+                "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}
+            }
+        if fault is errors.Unauthorised:
+            described["headers"] = {
+                "WWW-Authenticate": {"required": True, "schema": {"type": "string"}}
+            }
     form = {
         "type": "object",
         "properties": fields,
         "required": [next(iter(fields))],
-    }
+    } | (bounds or {})
     return {
         "post": {
             "operationId": name,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from bentoml._internal.configuration.containers import BentoMLContainer
 from starlette.applications import Starlette
@@ -11,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.bundle import read_manifest
 from service.edge.openapi import document
+from service.settings import bundle_folder, read_settings
 
 
 async def metrics(_: Request) -> Response:
@@ -27,7 +31,13 @@ async def metrics(_: Request) -> Response:
 
 async def openapi(_: Request) -> Response:
     """The OpenAPI document; the framework's own knows neither our errors nor our files."""
-    return JSONResponse(document(version("cxr-pneumonia")))
+    return JSONResponse(_document())
+
+
+@cache
+def _document() -> dict[str, Any]:
+    manifest = read_manifest(bundle_folder(read_settings()))
+    return document(version("cxr-pneumonia"), manifest.named())
 
 
 pages = Starlette(routes=[Route("/metrics", metrics), Route("/docs.json", openapi)])

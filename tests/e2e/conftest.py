@@ -1,88 +1,12 @@
-"""A served process, polled on its port."""
+"""A served process for the tests of this folder."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
-import psutil
 import pytest
-
-START_LIMIT = 90.0
-
-
-@dataclass(frozen=True)
-class Served:
-    """A running service."""
-
-    url: str
-    process: subprocess.Popen
-    log: Path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def serving(bundle: Path, folder: Path, **environment: str) -> Iterator[Served]:
-    """Start `cxr serve` on a free port with a BENTOML_HOME of its own; ready when it yields."""
-    port = free_port()
-    log = folder / "serve.log"
-    settings = {"BENTOML_HOME": str(folder / "bentoml"), "CXR_BUNDLE": str(bundle), **environment}
-    cxr = Path(sys.executable).with_name("cxr")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [cxr, "serve", "--port", str(port)],
-            env=os.environ | settings,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_ready(url, process, log)
-        yield Served(url, process, log)
-    finally:
-        children = (
-            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        )
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        for child in children:
-            if child.is_running():
-                child.kill()
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise AssertionError(f"the service ended:\n{log.read_text()}")
-        try:
-            ready = httpx.get(f"{url}/readyz").status_code == 200
-            # The explainer starts beside it; a wrong method is answered by whoever is up.
-            explains = httpx.post(f"{url}/gradcam").status_code == 400
-        except httpx.TransportError:
-            ready = explains = False
-        if ready and explains:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"not ready after {START_LIMIT} s:\n{log.read_text()}")
+from served import Served, serving
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,8 @@ def test_predict_answers_the_contract(client, demo_bundle, phantom_png):
         "version": manifest.version,
         "weights": "demo",
         "weights_sha256": manifest.weights.sha256,
-        "runtime": "onnxruntime",
-        "precision": "float32",
+        "runtime": manifest.variant().runtime,
+        "precision": manifest.variant().precision,
         "demo": True,
     }
     pixels = preprocess(decode(data)).pixels
@@ -164,7 +164,8 @@ def test_the_routers_errors_have_the_one_shape(client, method, path, status, cod
     assert answer.json()["error"]["code"] == code
 
 
-def test_a_body_over_the_limit_is_refused(client):
+@pytest.mark.parametrize("path", ["/predict", "/gradcam"])
+def test_a_body_over_the_limit_is_refused(client, path):
     """More than CXR_MAX_BYTES is 413, whether the length was declared or not."""
     head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'
 
@@ -174,8 +175,8 @@ def test_a_body_over_the_limit_is_refused(client):
             yield bytes(1 << 20)
 
     kind = {"content-type": "multipart/form-data; boundary=b"}
-    declared = client.post("/predict", content=head + bytes(65 << 20), headers=kind)
-    chunked = client.post("/predict", content=chunks(), headers=kind)
+    declared = client.post(path, content=head + bytes(65 << 20), headers=kind)
+    chunked = client.post(path, content=chunks(), headers=kind)
     for answer in (declared, chunked):
         assert answer.status_code == 413
         assert answer.json()["error"]["code"] == "too_large"

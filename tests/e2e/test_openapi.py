@@ -1,0 +1,48 @@
+"""The OpenAPI document and the service agree, as schemathesis sees it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+
+
+@pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="schemathesis is not made for this Python")
+@pytest.mark.parametrize(
+    ("files", "examples", "excluded"),
+    [
+        ("radiographs", 6, []),
+        # That a file is a radiograph is nothing that a schema can say, so junk is valid to it.
+        ("junk", 25, ["--exclude-checks", "positive_data_acceptance"]),
+    ],
+    ids=["radiographs", "junk"],
+)
+def test_every_check_of_schemathesis_holds(served, tmp_path, files, examples, excluded):
+    """What the document allows is accepted, what it does not is refused, each as it says."""
+    path = os.pathsep.join((str(HERE), str(HERE.parent.parent)))
+    done = subprocess.run(
+        [
+            SCHEMATHESIS,
+            "run",
+            f"{served.url}/docs.json",
+            "--checks=all",
+            *excluded,
+            f"--max-examples={examples}",
+            "--generation-deterministic",
+            "--workers=1",
+            "--no-color",
+        ],
+        env=os.environ
+        | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "CXR_TEST_FILES": files, "PYTHONPATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert "7 selected / 7 total" in done.stdout
