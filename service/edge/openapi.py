@@ -7,6 +7,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from service import errors
+from service.about import About
 from service.answer import PNEUMONIA, Prediction
 from service.batch_answer import BatchAnswer
 from service.edge.api_keys import HEADER
@@ -54,7 +55,12 @@ def document(version: str) -> dict[str, Any]:
         version: Of the software.
     """
     _, schemas = models_json_schema(
-        [(Prediction, "serialization"), (BatchAnswer, "serialization")], ref_template=_REFERENCE
+        [
+            (Prediction, "serialization"),
+            (BatchAnswer, "serialization"),
+            (About, "serialization"),
+        ],
+        ref_template=_REFERENCE,
     )
     target = {
         "type": "string",
@@ -83,12 +89,20 @@ def document(version: str) -> dict[str, Any]:
                 {"images": {"type": "array", "items": _FILE, "minItems": 1}},
                 {"application/json": {"schema": _model("BatchAnswer")}},
             ),
+            "/preview": _upload(
+                "preview",
+                "One radiograph as the service sees it: 8-bit greys, the whole field of view, the "
+                "longer side 2048 pixels at the most.",
+                {"image": _FILE},
+                {"image/png": {"schema": _FILE}},
+            ),
             "/gradcam": _upload(
                 "gradcam",
                 "Where the score of a finding came from, drawn over the radiograph.",
                 {"image": _FILE, "target": target},
                 {"image/png": {"schema": _FILE}},
             ),
+            "/about.json": _about(),
             "/livez": _probe("livez", "Whether the process lives."),
             "/readyz": _probe("readyz", "Whether predictions are answered."),
             "/metrics": _probe("metrics", "Metrics for Prometheus."),
@@ -134,6 +148,23 @@ def _upload(
                 "content": {"multipart/form-data": {"schema": form}},
             },
             "responses": responses,
+            "security": [{}, {"key": []}],
+        }
+    }
+
+
+def _about() -> dict[str, Any]:
+    return {
+        "get": {
+            "operationId": "about",
+            "summary": "Which model answers, the heat maps that are offered, the limits.",
+            "responses": {
+                "200": {
+                    "description": "Done.",
+                    "content": {"application/json": {"schema": _model("About")}},
+                },
+                "401": _error_answer(errors.Unauthorised.code),
+            },
             "security": [{}, {"key": []}],
         }
     }

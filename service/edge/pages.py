@@ -1,4 +1,4 @@
-"""What is there to be read: metrics and the OpenAPI document."""
+"""What is there to be read: the page, metrics, the OpenAPI document, what the service is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.about import about
 from service.edge.openapi import document
+from service.edge.page_files import ROUTES
+from service.settings import read_settings
 
 
 async def metrics(_: Request) -> Response:
@@ -30,4 +33,16 @@ async def openapi(_: Request) -> Response:
     return JSONResponse(document(version("cxr-pneumonia")))
 
 
-pages = Starlette(routes=[Route("/metrics", metrics), Route("/docs.json", openapi)])
+async def about_json(_: Request) -> Response:
+    """Which model answers; the page shows it before anything is sent."""
+    told = await run_in_threadpool(about, read_settings())
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+_DOCUMENTS = (
+    Route("/metrics", metrics),
+    Route("/docs.json", openapi),
+)
+
+documents = Starlette(routes=_DOCUMENTS)
+documents_and_page = Starlette(routes=(*_DOCUMENTS, Route("/about.json", about_json), *ROUTES))
