@@ -7,7 +7,7 @@ export function showModel(model, notice) {
   const name = `${model.name} ${model.version}`;
   byId("model").textContent = `Model ${name}`;
   byId("model").title = `Model ${name}, weights ${model.weights}, ${model.runtime} ${model.precision}`;
-  byId("demo").textContent = (notice ?? "").replace("Not for clinical use.", "").trim();
+  if (notice) byId("demo").textContent = notice.replace("Not for clinical use.", "").trim();
 }
 
 /** Say that it is not known which model will answer. */

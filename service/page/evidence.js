@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { inWords } from "./refusals.js";
-import { named, side } from "./findings.js";
+import { named, side, written } from "./findings.js";
 
 const text = byId("evidence-text");
 const test = byId("evidence-test");
@@ -62,7 +62,7 @@ export function refused(refusal) {
 export function show(explanation) {
   const { target, peak, reason, score, faithfulness } = explanation;
   const said = peak
-    ? `${named(target)} (score ${score.score.toFixed(2)}, ${side(score.positive)}): most evidence in the ${peak.words}.`
+    ? `${named(target)} (score ${written(score.score)}, ${side(score.positive)}): most evidence in the ${peak.words}.`
     : `No heat map for ${named(target)}. ${reason}`;
   text.textContent = said;
   text.classList.toggle("refused", !peak);

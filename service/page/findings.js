@@ -7,7 +7,14 @@ export const PNEUMONIA = "Pneumonia";
 /** A finding's name as one writes it; the weights join words with underscores. */
 export const named = (finding) => finding.replaceAll("_", " ");
 
-const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+/** A probability as it is written. */
+export const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+
+/** A score as it is written: two digits, three where two would hide which side it is on. */
+export function written(score) {
+  const short = score.toFixed(2);
+  return ["0.00", "0.50", "1.00"].includes(short) ? score.toFixed(3) : short;
+}
 
 /** In words, which side of its operating point a finding is on. */
 export const side = (positive) => (positive ? "above its operating point" : "not above its operating point");
@@ -49,7 +56,7 @@ function row(name, { score, probability, positive }) {
     positive ? "finding positive" : "finding",
     element("span", "finding-name", named(name)),
     bar,
-    element("span", "finding-score", score.toFixed(2)),
+    element("span", "finding-score", written(score)),
     element("span", "finding-probability", percent(probability)),
   );
   button.type = "button";
@@ -58,7 +65,7 @@ function row(name, { score, probability, positive }) {
   button.setAttribute("aria-pressed", "false");
   button.setAttribute(
     "aria-label",
-    `${named(name)}: score ${score.toFixed(2)}, ${side(positive)}; probability ${percent(probability)}`,
+    `${named(name)}: score ${written(score)}, ${side(positive)}; probability ${percent(probability)}`,
   );
   return button;
 }

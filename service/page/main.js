@@ -10,7 +10,7 @@ import * as status from "./status.js";
 import * as theme from "./theme.js";
 import { modelUnknown, showFacts, showModel } from "./about.js";
 import { announce, byId } from "./dom.js";
-import { fill, named, side } from "./findings.js";
+import { fill, named, percent, side, written } from "./findings.js";
 import { HeatMaps } from "./heat_maps.js";
 import { inWords } from "./refusals.js";
 import { decode } from "./picture.js";
@@ -99,6 +99,7 @@ desk.addEventListener("select", ({ detail: radiograph }) => {
   shown = { radiograph: null, picture: null, prediction: null };
   viewer.explain(null);
   viewer.show(null);
+  byId("message").dataset.over = "false";
   if (radiograph) viewer.set(radiograph.look);
   showCurrent();
 });
@@ -128,19 +129,20 @@ async function showPicture(radiograph) {
   if (radiograph !== desk.current || picture !== radiograph.picture) return;
   radiograph.drawn = greys !== null;
   if (greys) viewer.show(greys, radiograph.size ?? greys);
+  byId("message").dataset.over = String(viewer.hasPicture);
   status.show(radiograph);
 }
 
 function showFindings({ prediction, size }) {
   byId("verdict").hidden = byId("findings-section").hidden = byId("evidence").hidden = !prediction;
-  byId("panel").dataset.read = String(Boolean(prediction));
+  byId("facts-section").hidden = !prediction;
   evidence.warn(prediction?.warnings ?? [], heatMaps.notice);
   if (prediction) {
     const { finding, score, probability, positive } = prediction;
     byId("verdict").dataset.positive = String(positive);
     byId("verdict-title").textContent = `${named(finding)} ${positive ? "positive" : "negative"}`;
     byId("verdict-text").textContent =
-      `Score ${score.toFixed(2)}, ${side(positive)} (0.50). Probability ${(100 * probability).toFixed(1)} %, not calibrated.`;
+      `Score ${written(score)}, ${side(positive)} (0.50). Probability ${percent(probability)}, not calibrated.`;
     fill(byId("findings"), prediction.pathologies, (name) => heatMaps.click(name));
     showFacts(prediction);
     showModel(prediction.model, heatMaps.notice);

@@ -2,11 +2,11 @@
 
 const BY_CODE = {
   connection_lost: ["The connection to the service was lost", "Check the network, then try again.", true],
-  unreadable_file: ["The file cannot be read", "It was moved, or it is a folder. Choose it again.", false],
+  unreadable_file: ["The file cannot be opened", "It was moved, or it is a folder. Choose it again.", false],
   cancelled: ["Cancelled", "Nothing was scored.", true],
   cannot_show: ["The picture cannot be shown", "The file was scored; it cannot be drawn here.", true],
   truncated_image: ["The file is damaged or not complete", "Export or download it again.", false],
-  not_an_image: ["This is not an image that can be read", "Send a radiograph as DICOM, PNG or JPEG.", false],
+  not_an_image: ["Not an image file", "", false],
   not_frontal: ["This is not a frontal view", "Only PA and AP views are scored.", false],
   not_a_radiograph: ["This is not a chest radiograph", "Only frontal chest radiographs are scored.", false],
   modality: ["This is not a radiograph", "Other modalities are not scored.", false],
@@ -45,7 +45,7 @@ const BY_STATUS = {
 export function inWords(refusal) {
   const unknown = ["No answer could be had", "Try again.", true];
   const [title, advice, again] = BY_CODE[refusal.code] ?? BY_STATUS[refusal.status] ?? unknown;
-  const text = refusal.message ? `${refusal.message} ${advice}` : advice;
+  const text = [refusal.message, advice].filter(Boolean).join(" ");
   const code = refusal.status ? `${refusal.code} (${refusal.status})` : refusal.code;
   return { title, text, code, again, key: refusal.status === 401 };
 }

@@ -1,13 +1,14 @@
 // The files as a strip of small pictures, each with its state in words.
 
 import { element } from "./dom.js";
+import { written } from "./findings.js";
 
 const SIDE = 72;
 
 /** In a few words, where a file stands. */
 export function stateInWords({ state, prediction }) {
   if (state === "read") {
-    return `${prediction.score.toFixed(2)} ${prediction.positive ? "positive" : "negative"}`;
+    return `${written(prediction.score)} ${prediction.positive ? "positive" : "negative"}`;
   }
   return { waiting: "waiting", reading: "reading…", refused: "refused", cancelled: "cancelled" }[state];
 }
