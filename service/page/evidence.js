@@ -46,7 +46,7 @@ export function idle() {
 }
 
 export function waiting(finding) {
-  text.textContent = `Drawing the heat map of ${named(finding)}…`;
+  text.textContent = `Drawing the heat map of ${named(finding)}… Click the finding again to stop.`;
   text.classList.remove("refused");
   test.hidden = true;
 }

@@ -36,6 +36,7 @@ export class HeatMaps {
     const wanted = this.#viewer.showHeat && current?.prediction;
     this.#settle(wanted);
     if (!wanted) {
+      current?.stopExplaining();
       evidence.idle();
       this.#viewer.explain(null);
       return;

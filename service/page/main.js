@@ -96,7 +96,7 @@ desk.addEventListener("select", ({ detail: radiograph }) => {
   byId("start").hidden = !empty;
   byId("panel").hidden = byId("tools").hidden = byId("strip").hidden = empty;
   strip.select(radiograph);
-  shown = { radiograph: null, picture: null, prediction: null };
+  shown = { radiograph: null, picture: null, state: null };
   viewer.explain(null);
   viewer.show(null);
   byId("message").dataset.over = "false";
@@ -106,7 +106,7 @@ desk.addEventListener("select", ({ detail: radiograph }) => {
 
 // The radiograph that is looked at
 
-let shown = { radiograph: null, picture: null, prediction: null };
+let shown = { radiograph: null, picture: null, state: null };
 const said = new WeakMap();
 
 function showCurrent() {
@@ -119,8 +119,8 @@ function showCurrent() {
   byId("name").textContent = current.name;
   sayOnce(current);
   if (current.picture && current.picture !== shown.picture) showPicture(current);
-  if (current.prediction !== shown.prediction || shown.radiograph !== current) showFindings(current);
-  shown = { radiograph: current, picture: current.picture, prediction: current.prediction };
+  if (current.state !== shown.state || current !== shown.radiograph) showFindings(current);
+  shown = { radiograph: current, picture: current.picture, state: current.state };
 }
 
 async function showPicture(radiograph) {
@@ -133,8 +133,8 @@ async function showPicture(radiograph) {
   status.show(radiograph);
 }
 
-function showFindings({ prediction, size }) {
-  byId("verdict").hidden = byId("findings-section").hidden = byId("evidence").hidden = !prediction;
+function showFindings({ prediction, size, state }) {
+  byId("findings-section").hidden = byId("evidence").hidden = !prediction;
   byId("facts-section").hidden = !prediction;
   evidence.warn(prediction?.warnings ?? [], heatMaps.notice);
   if (prediction) {
@@ -148,7 +148,10 @@ function showFindings({ prediction, size }) {
     showModel(prediction.model, heatMaps.notice);
     viewer.resize(size);
   } else {
-    byId("facts").replaceChildren();
+    byId("findings").replaceChildren();
+    byId("verdict").dataset.positive = "false";
+    byId("verdict-title").textContent = ["waiting", "reading"].includes(state) ? "Scoring…" : "Not scored";
+    byId("verdict-text").textContent = "";
   }
   heatMaps.refresh();
 }

@@ -18,6 +18,8 @@ export class Radiograph extends EventTarget {
   refusal = null;
   /** A file that the browser can draw: the service's preview, or the file itself until then. */
   picture = null;
+  /** Why the service drew no preview. */
+  previewRefusal = null;
   /** Seconds until a busy service is asked again; 0 where it is not busy. */
   busy = 0;
   startedAt = 0;
@@ -41,7 +43,7 @@ export class Radiograph extends EventTarget {
   async read(maxBytes) {
     this.#stop = new AbortController();
     this.startedAt = performance.now();
-    this.#change({ state: "reading", refusal: null });
+    this.#change({ state: "reading", refusal: null, previewRefusal: null });
     try {
       await this.#check(maxBytes);
       const shown = this.#preview();
@@ -75,6 +77,11 @@ export class Radiograph extends EventTarget {
     return this.#maps.get(key);
   }
 
+  /** Nobody waits for a heat map any more. */
+  stopExplaining() {
+    this.#asking?.abort();
+  }
+
   async #check(maxBytes) {
     try {
       await this.file.slice(0, 1).arrayBuffer();
@@ -96,7 +103,7 @@ export class Radiograph extends EventTarget {
       this.picture = await this.#ask("/preview", {}, (answer) => answer.blob());
       this.#change({});
     } catch (fault) {
-      if (fault.name !== "AbortError") this.previewRefusal = fault;
+      if (fault.name !== "AbortError") this.#change({ previewRefusal: fault });
     }
   }
 

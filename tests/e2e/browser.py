@@ -110,7 +110,7 @@ class Page:
         return self.settled()
 
     def settled(self) -> Page:
-        self.until(lambda: self.text("verdict-title") and self.text("zoom"))
+        self.until(lambda: self.all(".finding") and self.text("zoom"))
         self.until(lambda: not self.find("#progress").is_displayed())
         return self
 

@@ -520,6 +520,7 @@ def test_a_slow_answer_is_said_to_be_slow_and_can_be_cancelled(page, between):
     page.until(lambda: page.text("zoom"))
     assert page.canvas()[..., 0].max() > 200
     page.until(lambda: page.text("progress-text").startswith("Still no answer after"))
+    assert page.heard() == "Still no answer. You can wait or cancel."
     page.click("#cancel")
     page.until(lambda: page.text("message-title") == "Cancelled")
     assert [tile.text for tile in page.all(".tile-state")] == ["cancelled"]
