@@ -29,7 +29,7 @@ def preview(data: bytes, reader: RadiographReader) -> bytes:
     Raises:
         ClientFault: As for a prediction: the file is no radiograph that is shown.
     """
-    return png(shrunk(reader.read(data)))
+    return png(shrunk(reader.read(data, reduce=False)))
 
 
 def shrunk(radiograph: Radiograph) -> Image.Image:

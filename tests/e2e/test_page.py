@@ -16,6 +16,7 @@ pytest.importorskip("selenium", reason="selenium is not installed: the page is n
 import browser as chromium
 from between import Between, canned, fault, keyed, pass_on
 from PIL import Image
+from pydicom.data import get_testdata_file
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -371,21 +372,24 @@ def test_the_view_of_each_file_is_kept(page):
     assert (_zoom(page), page.levels()) == left
 
 
-def test_a_file_that_no_browser_can_draw_is_shown_as_the_service_sees_it(
-    page, between, opacity, tmp_path
-):
-    """Where the browser cannot draw a file, such as DICOM, the service's preview is shown."""
-    buffer = io.BytesIO()
-    Image.new("L", (384, 384), 77).save(buffer, "PNG")
-    between.answer("/predict", 200, opacity)
-    between.answer("/preview", 200, buffer.getvalue())
-    path = tmp_path / "IM000001"
-    path.write_bytes(bytes(128) + b"DICM")
+def test_dicom_is_shown_as_the_service_sees_it(page, served):
+    """A DICOM file, which no browser can draw, is shown as the service's preview has it."""
+    path = Path(get_testdata_file("RG1_UNCR.dcm"))
     page.give(path)
     page.settled()
+    answer = httpx.post(f"{served.url}/preview", files={"image": path.read_bytes()}, timeout=60)
+    preview = Image.open(io.BytesIO(answer.content))
     pixels = page.canvas()
     rows, columns = pixels.shape[:2]
-    assert pixels[rows // 2, columns // 2].tolist() == [77, 77, 77, 255]
+    scale = min(columns / preview.width, rows / preview.height)
+    size = round(preview.width * scale), round(preview.height * scale)
+    top, left = (rows - size[1]) // 2, (columns - size[0]) // 2
+    shown = pixels[top : top + size[1], left : left + size[0], 0].astype(float)
+    expected = np.asarray(preview.resize(size, Image.Resampling.BOX)).astype(float)
+    assert np.abs(shown - expected).mean() < 3
+    assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.99
+    page.with_heat()
+    assert "the patient's" in page.text("evidence-text")
 
 
 def test_a_files_name_is_not_sent(page, between, tmp_path):

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import NotAnImage
+from service.errors import NotAnImage, TooLarge
+from service.limits import DecodeLimits
 from service.preview import LONGEST_SIDE, preview, shrunk
 from service.radiograph import Radiograph, Source
+from service.reader import RadiographReader
+
+READER = RadiographReader(DecodeLimits(), voi=True, ages=None)
 
 
 def radiograph(pixels: np.ndarray, white: float) -> Radiograph:
@@ -56,7 +60,7 @@ def test_pixels_are_averaged():
 def test_a_preview_is_a_grey_png():
     """The answer is a PNG file of 8-bit greys, pixel for pixel the image that was sent."""
     pixels = np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)
-    shown = Image.open(io.BytesIO(preview(png(pixels))))
+    shown = Image.open(io.BytesIO(preview(png(pixels), READER)))
     assert (shown.format, shown.mode) == ("PNG", "L")
     assert (np.asarray(shown) == pixels).all()
 
@@ -64,4 +68,11 @@ def test_a_preview_is_a_grey_png():
 def test_what_is_no_image_has_no_preview():
     """A file that cannot be scored for its format cannot be shown either."""
     with pytest.raises(NotAnImage):
-        preview(b"hello")
+        preview(b"hello", READER)
+
+
+def test_the_limits_of_predictions_hold():
+    """A file over a limit on pixels is not drawn either."""
+    tight = RadiographReader(DecodeLimits(pixels=4000), voi=True, ages=None)
+    with pytest.raises(TooLarge):
+        preview(png(np.zeros((64, 64), np.uint8)), tight)
