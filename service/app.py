@@ -23,7 +23,7 @@ from service.edge.faults import FaultResponse, FaultShape
 from service.edge.form import Intake, read_form
 from service.edge.image_form import ExplainForm, ImageForm, ImagesForm, Picture
 from service.edge.observed import Observed, record
-from service.edge.pages import pages
+from service.edge.pages import documents, documents_and_page
 from service.edge.relay import Relay, explainer_address
 from service.edge.secured import Secured
 from service.errors import CxrError
@@ -31,7 +31,7 @@ from service.explain_fields import as_texts, read_fields
 from service.explanation_answer import ExplanationAnswer
 from service.explanation_lane import ExplanationLane
 from service.logs import log_as_json
-from service.media import Reply, wants_dicom
+from service.media import PNG, Reply, wants_dicom
 from service.prediction_lane import PredictionLane
 from service.predictor import open_predictor
 from service.settings import Settings, bundle_folder, read_settings
@@ -46,7 +46,18 @@ _FRAMEWORK: dict[str, Any] = {
     "metrics": {"enabled": False},
     "runner_probe": {"enabled": False},
 }
-_PATHS = frozenset({"/", "/predict", "/predict_batch", "/explain", "/gradcam", "/docs.json"})
+_PATHS = frozenset(
+    {
+        "/",
+        "/predict",
+        "/predict_batch",
+        "/preview",
+        "/explain",
+        "/gradcam",
+        "/docs.json",
+        "/about.json",
+    }
+)
 
 
 def _behind_the_edge(service: Any) -> Any:
@@ -59,7 +70,8 @@ def _behind_the_edge(service: Any) -> Any:
     service.add_asgi_middleware(Secured)
     service.add_asgi_middleware(FaultShape)
     service.add_asgi_middleware(KeysRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
-    service.mount_asgi_app(pages, path="/", name="pages")
+    shown = documents if service.name == _EXPLAINER else documents_and_page
+    service.mount_asgi_app(shown, path="/", name="pages")
     return service
 
 
@@ -218,6 +230,18 @@ class ChestRadiographs:
             return FaultResponse(fault)
         record(images.scope).update(images=len(answer.answers), failed=answer.failed)
         return Response(answer.model_dump_json(), media_type="application/json")
+
+    @bentoml.api(route="/preview", input_spec=ImageForm, output_spec=Picture)
+    async def preview(self, image: Request) -> Response:
+        """Show one radiograph as the service sees it, whatever its format."""
+        try:
+            self._lane.check_room()
+            async with read_form(image, "image", self._settings, self._intake) as form:
+                deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
+                shown = await unless_gone(image, self._lane.preview(form.files[0], deadline))
+        except CxrError as fault:
+            return FaultResponse(fault)
+        return Response(shown, media_type=PNG)
 
     @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=Picture)
     async def gradcam(self, image: Request, **_: Any) -> Response:

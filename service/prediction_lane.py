@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,11 +31,14 @@ from service.metrics import (
 from service.place import directions
 from service.predictor import Predictor, Prepared
 from service.preprocess import INPUT_SIDE
+from service.preview import preview
 from service.settings import Settings
 
 LANE = "predict"
 
 log = logging.getLogger("cxr.predict")
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ class PredictionLane:
         self._admitted += 1
         try:
             started = time.monotonic()
-            prepared = await self._decode(data, deadline)
+            prepared = await self._by_a_decoder(self._timed_prepare, data, deadline)
             decoded = time.monotonic()
             row = await self._batcher.submit(prepared.input.pixels, deadline)
             answer = self._predictor.answer(prepared, row.logits)
@@ -164,6 +169,24 @@ class PredictionLane:
             DECISIONS.labels(label, str(found.positive).lower()).inc()
         timings = Timings(decoded - started, row.waited, row.ran, row.batch_size)
         return Scored(prepared, row, answer, timings)
+
+    async def preview(self, data: bytes, deadline: float) -> bytes:
+        """Draw one image file as an 8-bit PNG; it counts as work like a prediction.
+
+        Args:
+            data: The file.
+            deadline: On the event loop's clock.
+
+        Raises:
+            ClientFault: The file cannot be shown, or the queue is full.
+            ServerFault: It was not drawn by the deadline.
+        """
+        self.check_room()
+        self._admitted += 1
+        try:
+            return await self._by_a_decoder(self._draw, data, deadline)
+        finally:
+            self._admitted -= 1
 
     def explanation(self, scored: Scored, request: MapRequest) -> ExplanationAnswer:
         """Explain a prediction by the maps that came with it: no gradient, no second pass."""
@@ -187,13 +210,18 @@ class PredictionLane:
             precision=model.precision,
         )
 
-    async def _decode(self, data: bytes, deadline: float) -> Prepared:
+    async def _by_a_decoder(
+        self, work_on: Callable[[bytes], Result], data: bytes, deadline: float
+    ) -> Result:
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._decoders, self._timed_prepare, data)
+        work = loop.run_in_executor(self._decoders, work_on, data)
         try:
             return await asyncio.wait_for(work, deadline - loop.time())
         except asyncio.TimeoutError as error:
             raise DeadlineExceeded("The image was not decoded by the deadline.") from error
+
+    def _draw(self, data: bytes) -> bytes:
+        return preview(data, self._predictor.reader)
 
     def _timed_prepare(self, data: bytes) -> Prepared:
         started = time.monotonic()

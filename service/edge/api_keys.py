@@ -11,12 +11,17 @@ from pathlib import Path
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.edge import page_files
 from service.edge.faults import FaultResponse
 from service.errors import SettingRefused, Unauthorised
 
 HEADER = "x-api-key"
 OPEN_PATHS = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
 """Answered without a key: probes and metrics, which say nothing of any patient."""
+
+OPEN_WITH_KEYS = page_files.PATHS
+"""Answered without a key where keys are configured: a browser asks for a page before anybody
+can type one. What the page shows of radiographs and of the model needs the key."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -127,6 +132,8 @@ class KeysRequired:
 
     def _may_pass(self, scope: Scope) -> bool:
         if self._keys is not None:
+            if scope["path"] in OPEN_WITH_KEYS and scope["method"] in ("GET", "HEAD"):
+                return True
             key = HTTPConnection(scope).headers.get(HEADER)
             return key is not None and self._keys.accepts(key)
         if self._allow_anonymous:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from service import errors
+from service.about import About
 from service.answer import Prediction
 from service.batch_answer import BatchAnswer
 from service.cam.classmap import LAYERS
@@ -74,6 +75,7 @@ def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
             (Prediction, "serialization"),
             (BatchAnswer, "serialization"),
             (ExplanationAnswer, "serialization"),
+            (About, "serialization"),
         ],
         ref_template=_REFERENCE,
     )
@@ -100,6 +102,13 @@ def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
                 {"images": {"type": "array", "items": _FILE, "minItems": 1}},
                 {"application/json": {"schema": _model("BatchAnswer")}},
             ),
+            "/preview": _upload(
+                "preview",
+                "One radiograph as the service sees it: 8-bit greys, the whole field of view, the "
+                "longer side 2048 pixels at the most.",
+                {"image": _FILE},
+                {"image/png": {"schema": _FILE}},
+            ),
             "/gradcam": _upload(
                 "gradcam",
                 "Where the score of a finding came from, drawn over the radiograph.",
@@ -117,6 +126,7 @@ def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
                 },
                 _OFFERED,
             ),
+            "/about.json": _about(),
             "/livez": _probe("livez", "Whether the process lives."),
             "/readyz": _probe("readyz", "Whether predictions are answered."),
             "/metrics": _probe("metrics", "Metrics for Prometheus."),
@@ -186,6 +196,23 @@ def _upload(
                 "content": {"multipart/form-data": {"schema": form}},
             },
             "responses": responses,
+            "security": [{}, {"key": []}],
+        }
+    }
+
+
+def _about() -> dict[str, Any]:
+    return {
+        "get": {
+            "operationId": "about",
+            "summary": "Which model answers, the heat maps that are offered, the limits.",
+            "responses": {
+                "200": {
+                    "description": "Done.",
+                    "content": {"application/json": {"schema": _model("About")}},
+                },
+                "401": _error_answer(errors.Unauthorised.code),
+            },
             "security": [{}, {"key": []}],
         }
     }

@@ -1,4 +1,4 @@
-"""What is there to be read: metrics and the OpenAPI document."""
+"""What is there to be read: the page, metrics, the OpenAPI document, what the service is."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.about import about
 from service.bundle import read_manifest
 from service.edge.openapi import document
+from service.edge.page_files import ROUTES
 from service.settings import bundle_folder, read_settings
 
 
@@ -40,4 +42,16 @@ def _document() -> dict[str, Any]:
     return document(version("cxr-pneumonia"), manifest.named())
 
 
-pages = Starlette(routes=[Route("/metrics", metrics), Route("/docs.json", openapi)])
+async def about_json(_: Request) -> Response:
+    """Which model answers; the page shows it before anything is sent."""
+    told = await run_in_threadpool(about, read_settings())
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+_DOCUMENTS = (
+    Route("/metrics", metrics),
+    Route("/docs.json", openapi),
+)
+
+documents = Starlette(routes=_DOCUMENTS)
+documents_and_page = Starlette(routes=(*_DOCUMENTS, Route("/about.json", about_json), *ROUTES))
