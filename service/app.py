@@ -27,7 +27,7 @@ from service.edge.pages import documents, documents_and_page
 from service.edge.relay import Relay, explainer_address
 from service.edge.secured import Secured
 from service.errors import CxrError
-from service.explain_fields import as_texts, read_fields
+from service.explain_fields import SERVED_HEADER, as_texts, read_fields, read_served
 from service.explanation_answer import ExplanationAnswer
 from service.explanation_lane import ExplanationLane
 from service.logs import log_as_json
@@ -134,7 +134,8 @@ class Explainer:
         try:
             self._lane.check_room()
             async with read_form(request, "image", self._settings, self._intake) as form:
-                fields, served = read_fields(form.texts)
+                fields = read_fields(form.texts)
+                served = read_served(request.headers.get(SERVED_HEADER))
                 dicom = wants_dicom(request)
                 doing = partial(work, self._explainer, form.files[0], fields, served, dicom)
                 reply = await unless_gone(request, self._lane.run(doing))
@@ -257,7 +258,7 @@ class ChestRadiographs:
         try:
             self._lane.check_room()
             async with read_form(image, "image", self._settings, self._intake) as form:
-                fields, _served = read_fields(form.texts)
+                fields = read_fields(form.texts)
                 request = map_request(self._labels, fields.target, fields.method, fields.layer)
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
                 scored = await unless_gone(image, self._lane.predict(form.files[0], deadline))
@@ -266,7 +267,8 @@ class ChestRadiographs:
                     answer = self._lane.explanation(scored, request)
                     return Response(answer.model_dump_json(), media_type="application/json")
                 served = self._lane.served(scored, request)
-                texts = as_texts(fields, served)
-                return await self._explainers.ask(image, "/explain", form.files[0], texts)
+                return await self._explainers.ask(
+                    image, "/explain", form.files[0], as_texts(fields), served
+                )
         except CxrError as fault:
             return FaultResponse(fault)

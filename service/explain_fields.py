@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from service.answer import PNEUMONIA
-from service.errors import Unprocessable
+from service.errors import MalformedRequest, Unprocessable
 from service.heatmap import OPACITY
 
 
@@ -52,29 +52,42 @@ class Served(BaseModel):
     precision: str
 
 
-_SERVED = "served"
+SERVED_HEADER = "x-cxr-served"
+"""Carries what was served to the explainer. The gateway passes no such header of a caller on, so
+that nobody else can say what was served."""
 
 
-def read_fields(texts: Mapping[str, str]) -> tuple[ExplainFields, Served | None]:
-    """Read the fields of a form.
+def read_fields(texts: Mapping[str, str]) -> ExplainFields:
+    """Read the fields of a form; an empty one counts as left out.
 
     Raises:
         Unprocessable: A field is not known or has a value that is not allowed; `code` is
             `bad_field` and the message names it.
     """
-    own = {name: value for name, value in texts.items() if name != _SERVED and value}
     try:
-        served = Served.model_validate_json(texts[_SERVED]) if _SERVED in texts else None
-        return ExplainFields.model_validate(own), served
+        return ExplainFields.model_validate({name: text for name, text in texts.items() if text})
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        name = ".".join(str(part) for part in fault["loc"]) or _SERVED
+        name = ".".join(str(part) for part in fault["loc"])
         raise Unprocessable(
             f"The field {name[:40]!r}: {fault['msg']}.", code="bad_field"
         ) from error
 
 
-def as_texts(fields: ExplainFields, served: Served) -> dict[str, str]:
+def as_texts(fields: ExplainFields) -> dict[str, str]:
     """The same as the fields of a form again, for the explainer."""
-    texts = {name: str(value) for name, value in fields.model_dump(exclude_none=True).items()}
-    return texts | {_SERVED: served.model_dump_json()}
+    return {name: str(value) for name, value in fields.model_dump(exclude_none=True).items()}
+
+
+def read_served(header: str | None) -> Served | None:
+    """Read what the gateway says was served; None where nobody says.
+
+    Raises:
+        MalformedRequest: The header is not one that the gateway writes.
+    """
+    if header is None:
+        return None
+    try:
+        return Served.model_validate_json(header)
+    except ValidationError as error:
+        raise MalformedRequest(f"The header {SERVED_HEADER} cannot be read.") from error

@@ -33,8 +33,9 @@ class ExplanationLane:
     @property
     def stalled(self) -> bool:
         """Whether the work at hand hangs."""
-        since = self._running_since
-        return since is not None and time.monotonic() - since > self._settings.stall_seconds
+        # A faithful answer takes a dozen passes, in a process that stands back for predictions.
+        since, limit = self._running_since, self._settings.explain_deadline_seconds
+        return since is not None and time.monotonic() - since > limit
 
     def check_room(self) -> None:
         """Turn a request away before its body is read.

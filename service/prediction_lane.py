@@ -36,6 +36,12 @@ from service.settings import Settings
 
 LANE = "predict"
 
+_SHARE_OF_DEADLINE = 0.7
+"""Of the deadline, what the expected wait may take up; the rest is for decoding and for error."""
+
+_LEARNING = 0.05
+"""Weight of the newest image in the speed of late."""
+
 log = logging.getLogger("cxr.predict")
 
 Result = TypeVar("Result")
@@ -98,6 +104,7 @@ class PredictionLane:
         self._admitted = 0
         # What may be in work at one time: waiting, running, and being decoded to be next.
         self._capacity = settings.queue + 2 * settings.max_batch
+        self._seconds_an_image = 0.0
 
     async def start(self) -> None:
         """Say what there is to say of the runtime, warm every batch size up, then take work."""
@@ -132,10 +139,20 @@ class PredictionLane:
         """Turn a request away before its body is read or decoded.
 
         Raises:
-            Overloaded: As much as may be in work is in work.
+            Overloaded: As much as may be in work is in work, or more than can be answered by
+                the deadline at the speed of late.
         """
-        if self._admitted >= self._capacity:
-            raise Overloaded("The queue is full; try again in a moment.")
+        wait = self._admitted * self._seconds_an_image
+        late = wait > _SHARE_OF_DEADLINE * self._settings.deadline_seconds
+        if late or self._admitted >= self._capacity:
+            raise Overloaded(
+                "The queue is full; try again in a moment.", retry_after=max(1, round(wait / 2))
+            )
+
+    def _learn_speed(self, row: Row) -> None:
+        seconds = row.ran / row.batch_size / self._predictor.runtime.slots
+        weight = _LEARNING if self._seconds_an_image else 1.0
+        self._seconds_an_image += weight * (seconds - self._seconds_an_image)
 
     async def predict(self, data: bytes, deadline: float) -> Scored:
         """Score one image file.
@@ -158,6 +175,7 @@ class PredictionLane:
             prepared = await self._by_a_decoder(self._timed_prepare, data, deadline)
             decoded = time.monotonic()
             row = await self._batcher.submit(prepared.input.pixels, deadline)
+            self._learn_speed(row)
             answer = self._predictor.answer(prepared, row.logits)
         finally:
             self._admitted -= 1

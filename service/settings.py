@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         10.0, gt=0, le=300, description="Seconds within which a prediction is answered or dropped."
     )
     stall_seconds: float = Field(
-        30.0,
+        7.0,
         gt=0,
         le=600,
         description="Seconds after which a process that does not move is taken for hung.",

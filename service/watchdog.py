@@ -10,9 +10,11 @@ orchestrator to replace: half a service that looks alive is worse than none.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -75,6 +77,7 @@ def watch(stall_seconds: float, period: float = _PERIOD) -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="cxr-heartbeats-"))
     os.environ[_FOLDER] = str(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     threading.Thread(
         target=_watch, args=(folder, stall_seconds, period), name="watchdog", daemon=True
     ).start()
@@ -83,7 +86,7 @@ def watch(stall_seconds: float, period: float = _PERIOD) -> None:
 def _watch(folder: Path, stall_seconds: float, period: float) -> None:
     while True:
         time.sleep(period)
-        for file in folder.iterdir():
+        for file in list(folder.iterdir()):
             pid = int(file.name)
             ended = _ended(pid)
             try:

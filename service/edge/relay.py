@@ -22,6 +22,7 @@ from service.edge.faults import RelayedResponse
 from service.edge.form import Body, Intake, cut_off, too_slow
 from service.edge.observed import record
 from service.errors import DeadlineExceeded, Overloaded, Unavailable
+from service.explain_fields import SERVED_HEADER, Served
 from service.settings import Settings
 
 _PASSED_ON_ANEW = ("accept", "traceparent", "x-api-key")
@@ -89,7 +90,7 @@ class Relay:
         return await self._ask(request, path, read, headers=headers, content=content)
 
     async def ask(
-        self, request: Request, path: str, data: bytes, texts: dict[str, str]
+        self, request: Request, path: str, data: bytes, texts: dict[str, str], served: Served
     ) -> Response:
         """Send an image that was read already, with fields of our own.
 
@@ -98,6 +99,7 @@ class Relay:
             path: Of the other service.
             data: The image file.
             texts: The fields beside it.
+            served: What the prediction process found for it.
 
         Raises:
             Unavailable, DeadlineExceeded, Overloaded, MalformedRequest: As for `forward`.
@@ -105,6 +107,7 @@ class Relay:
         headers = {
             name: request.headers[name] for name in _PASSED_ON_ANEW if name in request.headers
         }
+        headers[SERVED_HEADER] = served.model_dump_json()
         files = {"image": ("image", data)}
         return await self._ask(request, path, None, headers=headers, files=files, data=texts)
 
