@@ -1,6 +1,12 @@
 # make serve    set up, export the embedded demo model if it is not there, start the service
 # make test     set up, run every test
 # make check    set up, run the linters and the type checker
+# make bento    export the demo model if it is not there, pack it with what serves it into a bento
+# make context  that, and the image's whole build context into build/context, for any builder
+# make image    that, with Docker: `bentoml containerize`
+# make lock     resolve the packages of the image again
+# make deploy-check   render every manifest and validate it
+# make policies  that, and hold them against checkov's policies; it gets an environment of its own
 # make clean    remove what the other targets made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -14,7 +20,12 @@ export BENTOML_HOME ?= $(CURDIR)/.bentoml
 export BENTOML_DO_NOT_TRACK := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check format clean
+# The bundle that is packed, and the image it is packed into; a digest pins it for good:
+# make context BASE_IMAGE=python@sha256:...
+BUNDLE ?= models/demo
+PACK = $(BIN)/python -m export.bento --bundle $(BUNDLE) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
+
+.PHONY: serve test check format bento context image lock deploy-check policies clean
 
 serve: models/demo/manifest.json
 	$(BIN)/cxr serve --port $(PORT)
@@ -32,6 +43,45 @@ format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bento: $(BUNDLE)/manifest.json
+	$(PACK)
+
+context: $(BUNDLE)/manifest.json
+	$(PACK) --context build/context
+
+# BentoML refuses to read the Dockerfile's template anywhere but under the folder it runs in, and
+# copies it under the temporary folder first.
+# PIP_EXTRA_INDEX_URL may name PyTorch's index of CPU builds; see deploy/README.md.
+image: $(BUNDLE)/manifest.json
+	@docker info >/dev/null 2>&1 || { \
+	  echo "No Docker engine answers here. 'make context' writes the build context for any builder."; \
+	  exit 1; }
+	tag=$$($(PACK) | tail -n 1) && cd /tmp && TMPDIR=/tmp $(CURDIR)/$(BIN)/bentoml containerize $$tag --image-tag $$tag \
+	  --opt build-arg=PIP_EXTRA_INDEX_URL=$$PIP_EXTRA_INDEX_URL
+
+# torch from PyPI asks for CUDA on x86. The image takes a CPU build, which asks for none of it, so
+# those packages are left out; nvidia-ml-py is BentoML's own.
+lock: $(VENV)/ready
+	{ echo "# Packages of the image, Linux x86-64, Python 3.11. Made by 'make lock'."; \
+	  $(BIN)/uv pip compile pyproject.toml --extra explain --python-version 3.11 \
+	    --python-platform x86_64-manylinux_2_28 --no-header --no-annotate --quiet \
+	    --no-emit-index-url --no-emit-find-links \
+	  | sed -E -e '/^nvidia-ml-py==/b' -e '/^(nvidia|cuda)-/d' -e '/^triton==/d' -e 's/[+]cpu//'; \
+	} > deploy/requirements.lock.new
+	mv deploy/requirements.lock.new deploy/requirements.lock
+
+deploy-check: $(VENV)/ready
+	$(BIN)/python -m bench.manifests
+
+# checkov pins so much that it cannot share the project's environment.
+policies: deploy-check
+	$(PYTHON) -m venv build/checkov
+	build/checkov/bin/pip install --quiet checkov==3.3.30
+	for overlay in base overlays/split overlays/keda overlays/canary overlays/monitoring; do \
+	  $(BIN)/kubectl kustomize deploy/$$overlay > build/rendered.yaml && \
+	  build/checkov/bin/checkov --file build/rendered.yaml --framework kubernetes --compact --quiet \
+	    --skip-download || exit 1; done
+
 models/demo/manifest.json: models/demo.safetensors models/demo.json | $(VENV)/ready
 	$(BIN)/cxr export --weights demo
 	touch $@
@@ -45,4 +95,4 @@ $(VENV)/ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .bentoml models/demo .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf $(VENV) .bentoml build models/demo .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -6,10 +6,20 @@ are asked for, so that `import service` costs nothing.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from service.app import ChestRadiographs, Explainer
+
+__version__ = "0.1.0"
+
+# Nothing is sent to anybody. ONNX Runtime 1.32 keeps events on disk and sends them to its maker
+# unless this is set before it is imported; OpenVINO tells Google Analytics that it was imported
+# unless the package that does so cannot be.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 __all__ = ["ChestRadiographs", "Explainer"]
 

@@ -152,7 +152,8 @@ class ChestRadiographs:
     Research software, not for clinical use.
     """
 
-    explainer = bentoml.depends(Explainer)
+    # With an address the framework starts no explainer of its own beside this service.
+    explainer = bentoml.depends(Explainer, url=read_settings().explainer_url)
 
     def __init__(self) -> None:
         log_as_json()

@@ -14,6 +14,9 @@ RuntimeName = Literal["onnxruntime", "openvino", "torchscript"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
 
+PINNED = "BUNDLE"
+"""File beside this one, only in a bento: the exact tag of the model that it was built with."""
+
 
 class Settings(BaseSettings):
     """Settings of the service; each is read from the environment as CXR_ and its name.
@@ -24,7 +27,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CXR_", frozen=True, extra="forbid")
 
     bundle: str = Field(
-        "models/demo",
+        default_factory=lambda: pinned_bundle() or "models/demo",
         description="Folder of the model bundle, or bento:NAME:VERSION in BentoML's model store.",
     )
     runtime: RuntimeName | None = Field(
@@ -142,6 +145,12 @@ def read_settings(**overrides: object) -> Settings:
             for fault in error.errors(include_url=False, include_context=False)
         ]
         raise SettingRefused("; ".join(reasons)) from error
+
+
+def pinned_bundle() -> str | None:
+    """The bundle that was pinned when this code was packed into a bento, if it was."""
+    note = Path(__file__).with_name(PINNED)
+    return note.read_text(encoding="utf-8").strip() if note.is_file() else None
 
 
 def bundle_folder(settings: Settings) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service import __version__
 from service.about import about
 from service.bundle import read_manifest
 from service.edge.openapi import document
@@ -39,7 +39,7 @@ async def openapi(_: Request) -> Response:
 @cache
 def _document() -> dict[str, Any]:
     manifest = read_manifest(bundle_folder(read_settings()))
-    return document(version("cxr-pneumonia"), manifest.named())
+    return document(__version__, manifest.named())
 
 
 async def about_json(_: Request) -> Response:

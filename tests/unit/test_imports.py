@@ -1,5 +1,6 @@
 """What may import what."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,17 @@ def test_importing_service_imports_nothing_heavy():
     """`import service` loads neither the framework nor numpy: the classes come when asked for."""
     done = run("import service; print(sorted({'bentoml', 'numpy', 'pydantic'} & set(sys.modules)))")
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_no_runtime_keeps_or_sends_events(demo_bundle, tmp_path):
+    """Importing and using the runtimes leaves no file of their makers' telemetry behind."""
+    code = (
+        "import service, onnxruntime, openvino, sys; "
+        "onnxruntime.InferenceSession(sys.argv[1]); openvino.Core().read_model(sys.argv[1])"
+    )
+    places = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "CI": ""}
+    network = demo_bundle / "network.onnx"
+    subprocess.run(
+        [sys.executable, "-c", code, network], cwd=ROOT, env=os.environ | places, check=True
+    )
+    assert list(tmp_path.rglob("*")) == []
