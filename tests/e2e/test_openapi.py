@@ -45,4 +45,4 @@ def test_every_check_of_schemathesis_holds(served, tmp_path, files, examples, ex
         check=False,
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-    assert "7 selected / 7 total" in done.stdout
+    assert "9 selected / 9 total" in done.stdout
