@@ -68,7 +68,7 @@ def export_bundle(
         out: Folder of bundles; this one becomes `out / weights.name`.
         images: Folder of radiographs to compare on beside the phantoms.
         report: Told of each step.
-        limit: Largest |logit difference| of a float32 graph, relative beyond a logit of 1.
+        limit: Largest |logit difference| of a float32 graph, as in `export.parity`.
         max_drift: Largest |probability difference| of a graph in reduced precision.
         calibration: Folder of radiographs to quantise by, beside the phantoms.
 
