@@ -31,7 +31,8 @@ class Deviation:
         batch_size: Images a run; the last batch may be smaller.
         images: Images compared.
         max_logit: Largest |logit difference|.
-        max_logit_relative: Largest |logit difference| / max(1, a tenth of the image's largest |logit|).
+        max_logit_relative: Largest |logit difference| / max(1, a tenth of the image's largest
+            |logit|).
         max_probability: Largest |probability difference|.
         max_score: Largest |score difference|.
         changed_decisions: Decisions that fell on the other side of the operating point.
