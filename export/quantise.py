@@ -1,8 +1,8 @@
 """Post-training quantisation to 8 bits: NNCF places it, and its ranges are taken again.
 
 NNCF works on OpenVINO's representation, not on the ONNX graph, because placement is what decides
-the speed. ONNX keeps a pre-activation's batch norm as one node, which NNCF does not quantise, so
-everything that a dense block concatenates stays in float32. OpenVINO reads the same node as a
+the speed. ONNX keeps a pre-activation's batch norm as one node, which NNCF does not quantise; so
+what a dense block concatenates seems to stay in float32 there. OpenVINO reads the same node as a
 multiplication and an addition, which are quantised: a dense block's features are stored in 8
 bits, and batch norm, ReLU and requantisation become one pass over them.
 
