@@ -6,18 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-STAGES = (
-    "stem",
-    "denseblock1",
-    "transition1",
-    "denseblock2",
-    "transition2",
-    "denseblock3",
-    "transition3",
-    "denseblock4",
-    "norm5",
-)
-"""The network's stages in the order in which `ExportableNetwork` applies them."""
+from service.cam.gradients import STAGES
 
 
 class ExportableNetwork(nn.Module):

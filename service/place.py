@@ -127,10 +127,7 @@ def _connected(mask: np.ndarray, row: int, column: int) -> np.ndarray:
 
 def unseen(geometry: Geometry) -> Unseen:
     """The margins that the centred crop leaves out."""
-    right = geometry.width - geometry.left - geometry.side
-    bottom = geometry.height - geometry.top - geometry.side
-    share = 1 - geometry.side**2 / (geometry.width * geometry.height)
-    return Unseen(geometry.left, geometry.top, right, bottom, share)
+    return Unseen(*geometry.unseen, geometry.unseen_share)
 
 
 def place_in_words(

@@ -57,9 +57,10 @@ class Predictor:
     """A bundle, the runtime that runs it, and the words in which it answers.
 
     Attributes:
-        manifest: The bundle's own description.
         model: What every answer says of the model.
         runtime: What runs the network.
+        reader: How files are read.
+        bundle: What is served, verified.
         note: Why the variant is not the bundle's own choice, for the log; None where it is.
     """
 

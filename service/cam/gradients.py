@@ -23,7 +23,7 @@ STAGES = (
     "denseblock4",
     "norm5",
 )
-"""Children of the traced network, in the order in which it applies them."""
+"""Children of the traced network, in the order in which it applies them; export makes them so."""
 
 BATCH = 4
 """Images differentiated at a time; more gain no speed on a CPU and cost memory."""
