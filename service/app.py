@@ -34,6 +34,7 @@ from service.logs import log_as_json
 from service.media import PNG, Reply, wants_dicom
 from service.prediction_lane import PredictionLane
 from service.predictor import open_predictor
+from service.priority import stand_back
 from service.settings import Settings, bundle_folder, read_settings
 from service.tracing import trace_stages
 from service.watchdog import beat, end, watch
@@ -96,7 +97,7 @@ class Explainer:
 
         log_as_json()
         self._settings = read_settings()
-        os.nice(self._settings.explain_nice)
+        stand_back(self._settings.explain_nice)
         self._intake = Intake(self._settings.max_held_bytes)
         self._explainer = open_explainer(self._settings)
         self._lane = ExplanationLane(self._settings)

@@ -1,0 +1,53 @@
+"""How a process stands back for others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AUTOGROUP = Path("/proc/self/autogroup")
+TOLD = """
+import os
+from pathlib import Path
+from service.priority import stand_back
+
+group = Path("/proc/self/autogroup")
+stand_back({nice})
+print(os.nice(0), group.read_text().split()[-1] if group.exists() else "none")
+"""
+
+
+def _stand_back(nice: int, *, own_session: bool) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD.format(nice=nice)],
+        start_new_session=own_session,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    level, group = done.stdout.split()
+    return int(level), group
+
+
+def test_a_nice_value_is_set():
+    """A process that stands back by 7 has a nice value of 7 more than it was started with."""
+    before, _ = _stand_back(0, own_session=True)
+    assert _stand_back(7, own_session=True)[0] == before + 7
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group by session")
+def test_the_group_of_a_session_of_ones_own_stands_back_too():
+    """Where the kernel groups by session, a session's leader lowers its group as well."""
+    level, group = _stand_back(7, own_session=True)
+    assert group == str(level)
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group by session")
+def test_a_session_shared_with_others_is_left_alone():
+    """A process that shares its session lowers itself, not those it shares the session with."""
+    before = AUTOGROUP.read_text().split()[-1]
+    _stand_back(7, own_session=False)
+    assert AUTOGROUP.read_text().split()[-1] == before
