@@ -40,6 +40,7 @@ class Load:
         timeout: Seconds after which an answer counts as missing.
         tag: Starts the identifier of every request, so that it can be found in the service's log.
         poison: What else is sent beside the good requests.
+        texts: Fields of the form beside the image.
     """
 
     target: Target
@@ -48,10 +49,11 @@ class Load:
     timeout: float
     tag: str
     poison: Poisoner | None = None
+    texts: tuple[tuple[str, str], ...] = ()
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
-        built = [form_request(self.target, image) for image in self.images]
+        built = [form_request(self.target, image, self.texts) for image in self.images]
         self._requests = itertools.cycle(enumerate(built))
         self._numbers = itertools.count()
         self._idle: list[Connection] = []
@@ -158,6 +160,7 @@ async def _arrivals(rate: float, seconds: float, seed: int) -> AsyncIterator[flo
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for an answer.")
 @click.option("--poison", default=0.0, help="Share of bad requests to send beside the good ones.")
 @click.option("--max-bytes", default=64 << 20, help="The service's limit, for oversized ones.")
+@click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="To send beside it.")
 @click.option("--key", envvar="CXR_KEY", help="API key to send.")
 @click.option("--tag", default="bench", show_default=True, help="Starts each X-Request-ID.")
 @click.option("--losses", is_flag=True, help="Name the requests that got no answer.")
@@ -176,6 +179,7 @@ def main(
     timeout: float,
     poison: float,
     max_bytes: int,
+    fields: tuple[str, ...],
     key: str | None,
     tag: str,
     losses: bool,
@@ -203,7 +207,8 @@ def main(
         if len(known) != len(images):
             raise click.UsageError("--expected is of another number of images")
     poisoner = Poisoner(target, images[0].read_bytes(), poison, seed, max_bytes) if poison else None
-    load = Load(target, list(images), known, timeout, tag, poisoner)
+    texts = tuple((name, value) for name, _, value in (field.partition("=") for field in fields))
+    load = Load(target, list(images), known, timeout, tag, poisoner, texts)
     started = time.process_time()
     if rate is None:
         uvloop.run(load.closed(clients, seconds, requests, settle))

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.drawn import SIZES, SMALL
 from bench.figures import Figure, at_least, at_most, none_of
-from bench.processes import PREDICTION, Generator, Served, measure_floor
+from bench.processes import EXPLAINER, PREDICTION, Generator, Served, measure_floor
 from service.settings import Settings
 
 MEBIBYTE = 1 << 20
@@ -185,6 +185,37 @@ def flood(setting: Setting) -> list[Figure]:
         none_of("predictions failed", failed(quiet) + failed(flooded)),
         Figure("heat maps", drawn["throughput"], unit="/s"),
         none_of("heat maps failed otherwise than by 429", _other_than_429(drawn)),
+    ]
+
+
+def explained(setting: Setting) -> list[Figure]:
+    """2,000 explanations for 8 clients, and what a map from the prediction itself costs."""
+    requests = int(setting.scaled(2000, 100))
+    first = requests // 10
+    seconds = setting.scaled(8, 2)
+
+    def alone(path: str, **options: Any) -> float:
+        report = setting.load(path=path, clients=1, seconds=seconds, **options)
+        return float(report["latency_ms"]["200"]["p50"])
+
+    predicted = alone("/predict")
+    cam = alone("/explain", field="method=cam")
+    gradients = alone("/explain")
+    before = setting.load(path="/explain", clients=8, requests=first)
+    held = [setting.served.memory(role) for role in (PREDICTION, EXPLAINER)]
+    report = setting.load(path="/explain", clients=8, requests=requests - first)
+    end = [setting.served.memory(role) for role in (PREDICTION, EXPLAINER)]
+    return [
+        Figure("a prediction: p50", predicted, unit="ms"),
+        Figure("cam: p50", cam, unit="ms"),
+        at_most("cam / prediction", cam / predicted, 1.15),
+        Figure("Grad-CAM: p50", gradients, unit="ms"),
+        Figure("requests of 8 clients", before["requests"] + report["requests"]),
+        none_of("failed", failed(before) + failed(report)),
+        Figure("explanations", report["throughput"], unit="/s"),
+        Figure(f"explainer's memory after {first}", held[1] / MEBIBYTE, unit="MiB"),
+        at_most("explainer's memory, end / first", end[1] / held[1], 1.1),
+        at_most("prediction's memory, end / first", end[0] / held[0], 1.1),
     ]
 
 

@@ -44,6 +44,7 @@ SCENARIOS = {
     "many": Entry(scenarios.many, once=True),
     "overload": Entry(scenarios.overload),
     "flood": Entry(scenarios.flood),
+    "explained": Entry(scenarios.explained, once=True),
     # A limit that an oversized body passes soon: what is measured is the service, not memcpy.
     "poisoned": Entry(scenarios.poisoned, {"CXR_MAX_BYTES": str(8 << 20)}),
     "killed-prediction": Entry(faults.killed_prediction),

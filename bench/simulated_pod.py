@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.manifests import container, environment
+from service.prediction_lane import SHARE_OF_DEADLINE
 from service.settings import read_settings
 
 
@@ -42,11 +43,13 @@ def pod_times(path: Path) -> PodTimes:
     given = environment(container("base", "cxr"))
     names = {name.removeprefix("CXR_").lower(): value for name, value in given.items()}
     settings = read_settings(**names)
+    slowest = (sizes[low] + each * (settings.max_batch - 1)) / settings.max_batch
+    in_time = int(SHARE_OF_DEADLINE * settings.deadline_seconds / slowest)
     return PodTimes(
         alone=sizes[low],
         each=each,
         max_batch=settings.max_batch,
-        capacity=settings.queue + 2 * settings.max_batch,
+        capacity=min(settings.queue + 2 * settings.max_batch, in_time),
         start=measured["start_seconds"],
         idle_cpu=measured["idle_cpu"],
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -60,10 +61,17 @@ class Target:
         return "".join(f"{line}\r\n" for line in (*own, *key)).encode()
 
 
-def form_body(image: bytes, field: str = "image", *, closed: bool = True) -> bytes:
+def form_body(
+    image: bytes,
+    field: str = "image",
+    *,
+    texts: Sequence[tuple[str, str]] = (),
+    closed: bool = True,
+) -> bytes:
     """A multipart body with one file, its end left out where it is not to be `closed`."""
     return b"".join(
         (
+            *(_text(name, value) for name, value in texts),
             f"--{_BOUNDARY}\r\nContent-Disposition: form-data; ".encode(),
             f'name="{field}"; filename="image"\r\n'.encode(),
             b"Content-Type: application/octet-stream\r\n\r\n",
@@ -73,10 +81,17 @@ def form_body(image: bytes, field: str = "image", *, closed: bool = True) -> byt
     )
 
 
-def form_request(target: Target, image: bytes | Path) -> tuple[bytes, bytes]:
+def _text(name: str, value: str) -> bytes:
+    head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"'
+    return f"{head}\r\n\r\n{value}\r\n".encode()
+
+
+def form_request(
+    target: Target, image: bytes | Path, texts: Sequence[tuple[str, str]] = ()
+) -> tuple[bytes, bytes]:
     """A request with one image, up to its last header, and its body."""
     data = image.read_bytes() if isinstance(image, Path) else image
-    body = form_body(data)
+    body = form_body(data, texts=texts)
     return target.head(form_type(), f"Content-Length: {len(body)}"), body
 
 

@@ -36,7 +36,7 @@ from service.settings import Settings
 
 LANE = "predict"
 
-_SHARE_OF_DEADLINE = 0.7
+SHARE_OF_DEADLINE = 0.7
 """Of the deadline, what the expected wait may take up; the rest is for decoding and for error."""
 
 _LEARNING = 0.05
@@ -143,7 +143,7 @@ class PredictionLane:
                 the deadline at the speed of late.
         """
         wait = self._admitted * self._seconds_an_image
-        late = wait > _SHARE_OF_DEADLINE * self._settings.deadline_seconds
+        late = wait > SHARE_OF_DEADLINE * self._settings.deadline_seconds
         if late or self._admitted >= self._capacity:
             raise Overloaded(
                 "The queue is full; try again in a moment.", retry_after=max(1, round(wait / 2))
