@@ -144,7 +144,7 @@ def _prepare(predictor: Predictor, path: Path) -> Prepared | CxrError:
     except CxrError as fault:
         return fault
     except Exception as error:
-        return _own_fault(error)
+        return own_fault(error)
 
 
 def _score(
@@ -185,10 +185,11 @@ def _answers(
             except CxrError as fault:
                 yield fault, None
             except Exception as error:
-                yield _own_fault(error), None
+                yield own_fault(error), None
 
 
-def _own_fault(error: Exception) -> CxrError:
+def own_fault(error: Exception) -> CxrError:
+    """The fault of a file on which this software failed for a reason that it does not know."""
     # The message stays out of the log: it may quote the file.
     log.error("a file could not be scored: %s", type(error).__name__)
     fault = CxrError("This software failed on the file.")
