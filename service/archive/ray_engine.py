@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import numpy as np
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # no folder is sent to workers
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # on standard error; its files have it all
 # What Ray will do by itself from some release on; said here, it does not warn about it.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
@@ -125,10 +127,10 @@ class RayEngine:
                 Worker,
                 fn_constructor_kwargs=self._for_workers(cpus),
                 batch_size=1,
-                concurrency=min(self._cluster.workers, len(items)),
+                batch_format="numpy",
+                # A worker that dies is started again, as often as it takes: Ray Data's default.
+                compute=ray.data.ActorPoolStrategy(size=min(self._cluster.workers, len(items))),
                 num_cpus=cpus if self._cluster.address else 1,
-                max_restarts=-1,
-                max_task_retries=-1,
             )
             for row in done.iter_rows():
                 lines = tuple(row["rows"].splitlines(keepends=True))
@@ -155,12 +157,13 @@ def _connected(cluster: Cluster) -> Iterator[int]:
         # Workers share the real cores by their threads; one more CPU is what Ray's own tasks
         # are accounted to, which else would wait for a worker to leave.
         options |= {"num_cpus": cluster.workers + 1, "object_store_memory": _OBJECT_STORE}
-        options |= {"include_dashboard": False}
+        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     ray.init(log_to_driver=False, configure_logging=True, logging_level="ERROR", **options)
     try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        for handler in logging.getLogger("ray.data").handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.setLevel(logging.ERROR)
         total = usable_cpus() if local else int(ray.cluster_resources().get("CPU", 1)) - 1
         yield max(1, total // cluster.workers)
     finally:
