@@ -14,7 +14,8 @@ LAYOUT = 1
 """Version of the columns and of the journal; one of another is not continued."""
 
 SHARD = 128
-"""Files a shard at the least: what a crash may cost, about two seconds of work on two cores."""
+"""Files of a shard where nothing else is said: what a crash may cost, about two seconds of work on
+two cores."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,14 @@ class Pins:
 
 
 def pin(
-    predictor: Predictor, settings: Settings, listing: Listing, form: str, target: str | None
+    predictor: Predictor,
+    settings: Settings,
+    listing: Listing,
+    form: str,
+    target: str | None,
+    shard: int = SHARD,
 ) -> Pins:
-    """The pins of a run."""
+    """The pins of a run; `shard` is made whole batches, so that a restart batches as before."""
     model = predictor.model
     return Pins(
         software=service.__version__,
@@ -84,14 +90,9 @@ def pin(
         precision=model.precision,
         device=settings.device,
         max_batch=settings.max_batch,
-        shard=shard_size(settings.max_batch),
+        shard=-(-shard // settings.max_batch) * settings.max_batch,
         limits=asdict(predictor.reader.limits),
         voi_lut=predictor.reader.voi,
         files=listing.count,
         files_sha256=listing.sha256,
     )
-
-
-def shard_size(max_batch: int) -> int:
-    """Files of a shard: whole batches, so that a restart batches the files as before."""
-    return -(-SHARD // max_batch) * max_batch

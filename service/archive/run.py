@@ -15,7 +15,7 @@ from service.archive.durable import sync_folder, write_whole, written_whole
 from service.archive.formats import write
 from service.archive.journal import Journal
 from service.archive.listing import Listing, Task, tasks, write_listing
-from service.archive.pins import Pins, pin
+from service.archive.pins import SHARD, Pins, pin
 from service.archive.place import Place, record_of, table_in
 from service.archive.rows import columns
 from service.archive.shards import Shard
@@ -53,6 +53,7 @@ class Order:
         restart: Drop what an earlier run left unfinished.
         overwrite: Replace finished results.
         as_listed: Continue with the files as they were listed at the beginning.
+        keep_every: Files after which results are kept for good, made whole batches.
     """
 
     paths: Sequence[str]
@@ -61,6 +62,7 @@ class Order:
     restart: bool = False
     overwrite: bool = False
     as_listed: bool = False
+    keep_every: int = SHARD
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def score_archive(
     with closing(Journal(place.journal)) as journal:
         try:
             listing = _list(order, journal, watch)
-            pins = pin(predictor, settings, listing, place.form, order.target)
+            pins = pin(predictor, settings, listing, place.form, order.target, order.keep_every)
             if (finished := _finished(order, journal, pins)) is None:
                 listing = _continue_or_begin(order, journal, listing, pins)
         except BaseException:

@@ -64,6 +64,7 @@ def score(
     restart: bool,
     overwrite: bool,
     as_listed: bool,
+    keep_every: int,
     engine: str,
     workers: int,
     ray_address: str | None,
@@ -120,6 +121,7 @@ def score(
         restart=restart,
         overwrite=overwrite,
         as_listed=as_listed,
+        keep_every=keep_every,
     )
     with watching() as watch, _stopping():
         try:
