@@ -12,6 +12,8 @@ import base64
 import json
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,7 +160,10 @@ def _connected(cluster: Cluster) -> Iterator[int]:
         # are accounted to, which else would wait for a worker to leave.
         options |= {"num_cpus": cluster.workers + 1, "object_store_memory": _OBJECT_STORE}
         options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(log_to_driver=False, configure_logging=True, logging_level="ERROR", **options)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in the place
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         for handler in logging.getLogger("ray.data").handlers:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from service.answer import ModelAnswer
     from service.archive.place import Place
     from service.archive.run import Engine, Order, Summary
     from service.predictor import Predictor
@@ -43,6 +44,14 @@ FORMATS = ("csv", "jsonl", "parquet", "dicom-sr")
     "--as-listed",
     is_flag=True,
     help="Continue with the files as they were listed at the beginning, whatever is there now.",
+)
+@click.option(
+    "--keep-every",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Files after which results are kept for good: what a crash may cost.",
 )
 @click.option("--engine", type=click.Choice(("local", "ray")), default="local", show_default=True)
 @click.option(
@@ -109,35 +118,38 @@ def score(
         raise click.UsageError("--ray-address is for --engine ray")
     _check_packages(place.form, engine)
     from service.archive.progress import watching
-    from service.archive.run import Order, score_archive
-    from service.predictor import open_predictor
-    from service.settings import read_settings
 
-    settings = read_settings(bundle=bundle, runtime=runtime, precision=precision)
-    order = Order(
-        paths=paths,
-        place=place,
-        target=target if place.is_folder else None,
-        restart=restart,
-        overwrite=overwrite,
-        as_listed=as_listed,
-        keep_every=keep_every,
-    )
-    with watching() as watch, _stopping():
+    with _stopping(), watching() as watch:
         try:
+            from service.archive.run import Order, score_archive
+            from service.predictor import open_predictor
+            from service.settings import read_settings
+
+            settings = read_settings(bundle=bundle, runtime=runtime, precision=precision)
+            order = Order(
+                paths=paths,
+                place=place,
+                target=target if place.is_folder else None,
+                restart=restart,
+                overwrite=overwrite,
+                as_listed=as_listed,
+                keep_every=keep_every,
+            )
             predictor = open_predictor(settings)
+            if predictor.note:
+                watch.say(predictor.note)
             work = _engine(engine, order, predictor, settings, workers, ray_address)
             summary = score_archive(order, predictor, settings, work, watch)
         except _Stopped as stop:
-            done = f"{watch.done:,} of {watch.total:,} files were done" if watch.total else ""
-            watch.say(f"Stopped. {done}. The same command continues from what is kept.")
+            done = f" {watch.done:,} of {watch.total:,} files were done." if watch.total else ""
+            watch.say(f"Stopped.{done} The same command continues from what is kept.")
             raise SystemExit(stop.status) from stop
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(
                 f"{where}{error.strerror}; what is done is kept, and the same command continues"
             ) from error
-    _print(place, summary)
+    _print(place, summary, predictor.model)
 
 
 def _place(out: Path, form: str | None) -> Place:
@@ -217,7 +229,9 @@ def _stopping() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print(place: Place, summary: Summary) -> None:
+def _print(place: Place, summary: Summary, model: ModelAnswer) -> None:
+    from service.answer import DEMO_WARNING
+
     if summary.scored_now:
         rate = summary.scored_now / summary.seconds
         click.echo(
@@ -229,6 +243,8 @@ def _print(place: Place, summary: Summary) -> None:
     scored = summary.statuses.get("ok", 0)
     refused = {code: count for code, count in summary.statuses.items() if code != "ok"}
     codes = ", ".join(f"{count:,} {code}" for code, count in refused.items())
-    click.echo(
-        f"{scored:,} scored, {summary.files - scored:,} refused" + (f": {codes}" if codes else "")
-    )
+    reasons = f": {codes}" if codes else ""
+    click.echo(f"{scored:,} scored, {summary.files - scored:,} refused{reasons}")
+    click.echo(f"{model.name} {model.version} on {model.runtime} {model.precision}")
+    if model.demo:
+        click.echo(f"Note: {DEMO_WARNING}", err=True)
