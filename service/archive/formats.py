@@ -40,7 +40,8 @@ def _write_jsonl(lines: Lines, _columns: Sequence[Column], out: IO[bytes]) -> No
 
 def _write_csv(lines: Lines, columns: Sequence[Column], out: IO[bytes]) -> None:
     text = io.TextIOWrapper(out, encoding="utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    # As RFC 4180 ends lines; Python quotes a lone carriage return only where lines end so.
+    writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([column.name for column in columns])
     for row in map(json.loads, lines):
         writer.writerow([_cell(row[column.name]) for column in columns])

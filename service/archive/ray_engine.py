@@ -161,7 +161,7 @@ def _connected(cluster: Cluster) -> Iterator[int]:
         options |= {"num_cpus": cluster.workers + 1, "object_store_memory": _OBJECT_STORE}
         options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    ray.init(log_to_driver=False, configure_logging=True, logging_level="ERROR", **options)
+    ray.init(log_to_driver=False, configure_logging=True, logging_level=logging.ERROR, **options)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in the place
     try:
