@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 import click
 import psutil
@@ -115,33 +115,47 @@ def _unbroken(archive: Archive, out: Path, folder: Path, bundle: Path) -> tuple[
     if run.status:
         raise click.ClickException("an unbroken run failed")
     share = len(archive.good) / archive.count  # refused files cost next to nothing
-    half = len(run.memory) // 2
-    growth = max(run.memory[half:]) - max(run.memory[:half])
+    quarters = _quarters(run.memory)
+    click.echo(f"resident, MiB by quarter: {', '.join(f'{q:.0f}' for q in quarters)}", err=True)
     figures = [
         Figure("files", archive.count),
         Figure("floor: decoder and runtime", floor, unit="/s"),
         Figure("good files while scoring", run.rate * share, unit="/s"),
         at_least("of the floor, while scoring", run.rate * share / floor, 0.85),
         Figure("of the floor, start and end included", len(archive.good) / run.seconds / floor),
-        Figure("memory, median while scoring", sorted(run.memory)[half] / _MIB, unit="MiB"),
-        Figure("memory, peak", run.peak / _MIB, unit="MiB"),
-        at_most("memory, second half over first", growth / _MIB, 32, "MiB"),
+        Figure("memory, second quarter", quarters[1], unit="MiB"),
+        Figure("memory, last quarter", quarters[3], unit="MiB"),
+        at_most("memory, growth between them", quarters[3] - quarters[1], 32, "MiB"),
+        Figure("memory, peak, end included", run.peak / _MIB, unit="MiB"),
     ]
     return run, figures
+
+
+def _quarters(memory: list[int]) -> list[float]:
+    """Median resident MiB of each quarter of the time; what is taken once is in the first."""
+    size = max(1, len(memory) // 4)
+    return [median(memory[n * size : (n + 1) * size]) / _MIB for n in range(4)]
 
 
 def _killed(archive: Archive, whole: Path, unbroken: Run, kills: int, bundle: Path) -> list[Figure]:
     """Kill the same run at random moments, then let it end."""
     draw = random.Random()
     out = whole.with_name(f"killed{whole.suffix}")
+    lock = out.with_name(out.name + ".partial") / "lock"
     done_at: list[int] = []
     for _ in range(kills):
-        limit = draw.uniform(0.3, 1.0) * unbroken.seconds / (kills + 1) + 1.0
-        end = time.monotonic() + limit
+        # Counted from when it begins to list or to score: before that there is nothing to lose.
+        limit = draw.uniform(0, archive.count / unbroken.rate / (kills + 1))
+        began: list[float] = []
 
-        def kill(process: psutil.Process, shards: int, end: float = end) -> None:
-            if time.monotonic() > end:
+        def kill(
+            process: psutil.Process, shards: int, limit: float = limit, began: list[float] = began
+        ) -> None:
+            if not began and str(lock) in {file.path for file in process.open_files()}:
+                began.append(time.monotonic())
+            if began and time.monotonic() > began[0] + limit:
                 process.send_signal(signal.SIGKILL)
+                process.wait()
                 done_at.append(shards)
 
         if _score(archive, out, bundle, on_tick=kill).status != -signal.SIGKILL:

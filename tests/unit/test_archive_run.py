@@ -62,6 +62,16 @@ def run(monkeypatch, demo_bundle, tmp_path):
     return lambda *arguments: CliRunner().invoke(cxr, ["score", *map(str, arguments)])
 
 
+@pytest.fixture
+def small(tmp_path):
+    """An archive of three files."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number:03}.png").write_bytes(png(number))
+    return folder
+
+
 class Quiet:
     """Follows a run without a word, and knows how many files an earlier one had done."""
 
@@ -269,38 +279,40 @@ def test_two_processes_do_not_write_the_same_results(begun, predictor):
     assert score(archive, out, predictor) == 8
 
 
-def test_a_finished_run_says_so(run, archive, tmp_path):
+def test_a_finished_run_says_so(run, small, tmp_path):
     """The same command again changes nothing and ends with exit status 0."""
-    first = run(archive / "two", "--out", "results.csv")
+    first = run(small, "--out", "results.csv")
     before = (tmp_path / "results.csv").stat()
-    again = run(archive / "two", "--out", "results.csv")
+    again = run(small, "--out", "results.csv")
     assert (first.exit_code, again.exit_code) == (0, 0)
-    assert again.stdout.startswith("results.csv is finished: 30 files\n30 scored, 0 refused\n")
+    assert again.stdout.startswith("results.csv is finished: 3 files\n3 scored, 0 refused\n")
     assert (tmp_path / "results.csv").stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_results_are_replaced_only_when_told_to(run, archive, tmp_path):
-    """Finished results of other files, and files of others, are left unless --overwrite is
-    given; nothing else is left behind."""
-    out = tmp_path / "results.csv"
+def test_results_are_replaced_only_when_told_to(small, predictor, tmp_path):
+    """Finished results of other files, and files of others, are left unless it is asked to
+    overwrite them; nothing else is left behind."""
+    out = tmp_path / "results.jsonl"
     out.write_text("mine")
-    refused = run(archive / "two", "--out", out)
-    assert refused.exit_code == 1
-    assert "results.csv is there and is not of this program" in str(refused.exception)
-    assert left_in(tmp_path) == ["results.csv"]
-    assert run(archive / "two", "--out", out, "--overwrite").exit_code == 0
-    other = run(archive / "one", "--out", out)
-    assert "was made otherwise (files: 30 then, 35 now" in str(other.exception)
-    assert run(archive / "one", "--out", out, "--overwrite").exit_code == 0
-    assert len(out.read_text().splitlines()) == 36
+    with pytest.raises(ArchiveRefused, match="is there and is not of this program"):
+        score(small, out, predictor)
+    assert left_in(tmp_path) == ["results.jsonl", "small"]
+    score(small, out, predictor, overwrite=True)
+    (small / "new.png").write_bytes(png(3))
+    with pytest.raises(ArchiveRefused, match=r"was made otherwise .files: 3 then, 4 now"):
+        score(small, out, predictor)
+    assert len(rows(out)) == 3
+    score(small, out, predictor, overwrite=True)
+    assert len(rows(out)) == 4
+    assert left_in(tmp_path) == ["results.jsonl", "results.jsonl.run.json", "small"]
 
 
-def test_results_below_the_folder_are_not_scored(run, archive, tmp_path):
+def test_results_below_the_folder_are_not_scored(small, predictor):
     """Results may lie in the folder that is scored, while they are made and afterwards."""
-    (tmp_path / "x.png").write_bytes(png(1))
     for _ in range(2):
-        assert run(".", "--out", "results.jsonl", "--overwrite").exit_code == 0
-        assert [row["path"] for row in rows(tmp_path / "results.jsonl")] == ["x.png"]
+        score(small, small / "results.jsonl", predictor, overwrite=True)
+        names = [row["path"] for row in rows(small / "results.jsonl")]
+        assert names == ["000.png", "001.png", "002.png"]
 
 
 @pytest.mark.parametrize(
