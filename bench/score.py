@@ -220,7 +220,7 @@ def _paths(results: Path) -> list[str]:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--files", default=20_000, show_default=True, type=click.IntRange(500))
+@click.option("--files", default=20_000, show_default=True, help="0 leaves these out.")
 @click.option("--ray-files", default=2_000, show_default=True, help="0 leaves Ray out.")
 @click.option("--kills", default=5, show_default=True)
 @click.option("--bundle", default="models/demo", show_default=True, type=click.Path(path_type=Path))
