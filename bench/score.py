@@ -27,7 +27,7 @@ import click
 import psutil
 
 from bench.archive_files import Archive, draw_archive
-from bench.figures import Figure, Summary, at_least, at_most, none_of, table
+from bench.figures import Figure, Summary, at_least, at_most, none_of, summarise, table
 
 _ROOT = Path(__file__).parent.parent
 _FLOOR_FILES = 1500
@@ -108,16 +108,25 @@ def _floor(archive: Archive, folder: Path, bundle: Path) -> float:
     return float(done.stdout)
 
 
-def _unbroken(archive: Archive, out: Path, folder: Path, bundle: Path) -> tuple[Run, list[Figure]]:
-    before = _floor(archive, folder, bundle)
-    run = _score(archive, out, bundle)
-    floor = mean((before, _floor(archive, folder, bundle)))
-    if run.status:
-        raise click.ClickException("an unbroken run failed")
+def _unbroken(
+    archive: Archive, out: Path, folder: Path, bundle: Path, repeats: int
+) -> tuple[Run, list[list[Figure]]]:
+    """Floor, run, floor, run, …, floor: each run is held against the floors beside it."""
+    floors, runs = [_floor(archive, folder, bundle)], []
+    for _ in range(repeats):
+        runs.append(_score(archive, out, bundle, "--overwrite"))
+        if runs[-1].status:
+            raise click.ClickException("an unbroken run failed")
+        floors.append(_floor(archive, folder, bundle))
+    beside = zip(runs, floors, floors[1:], strict=False)
+    return runs[-1], [_figures(archive, run, mean(floors)) for run, *floors in beside]
+
+
+def _figures(archive: Archive, run: Run, floor: float) -> list[Figure]:
     share = len(archive.good) / archive.count  # refused files cost next to nothing
     quarters = _quarters(run.memory)
     click.echo(f"resident, MiB by quarter: {', '.join(f'{q:.0f}' for q in quarters)}", err=True)
-    figures = [
+    return [
         Figure("files", archive.count),
         Figure("floor: decoder and runtime", floor, unit="/s"),
         Figure("good files while scoring", run.rate * share, unit="/s"),
@@ -128,7 +137,6 @@ def _unbroken(archive: Archive, out: Path, folder: Path, bundle: Path) -> tuple[
         at_most("memory, growth between them", quarters[3] - quarters[1], 32, "MiB"),
         Figure("memory, peak, end included", run.peak / _MIB, unit="MiB"),
     ]
-    return run, figures
 
 
 def _quarters(memory: list[int]) -> list[float]:
@@ -223,11 +231,18 @@ def _paths(results: Path) -> list[str]:
 @click.option("--files", default=20_000, show_default=True, help="0 leaves these out.")
 @click.option("--ray-files", default=2_000, show_default=True, help="0 leaves Ray out.")
 @click.option("--kills", default=5, show_default=True)
+@click.option("--repeats", default=1, show_default=True, help="Of the unbroken run.")
 @click.option("--bundle", default="models/demo", show_default=True, type=click.Path(path_type=Path))
 @click.option("--form", default="parquet", type=click.Choice(("parquet", "jsonl")))
 @click.option("--archive", type=click.Path(path_type=Path), help="Folder to draw into and to keep.")
 def main(
-    files: int, ray_files: int, kills: int, bundle: Path, form: str, archive: Path | None
+    files: int,
+    ray_files: int,
+    kills: int,
+    repeats: int,
+    bundle: Path,
+    form: str,
+    archive: Path | None,
 ) -> None:
     """Measure `cxr score`."""
     bundle = bundle.resolve()
@@ -235,20 +250,17 @@ def main(
         folder = Path(made)
         summaries: list[Summary] = []
 
-        def note(scenario: str, figures: list[Figure]) -> None:
-            summaries.extend(Summary(scenario, figure, (figure.value,)) for figure in figures)
-
         place = (archive or folder / "archive").resolve()
         if files:
             drawn = draw_archive(place / str(files), files)
             whole = folder / f"whole.{form}"
-            unbroken, figures = _unbroken(drawn, whole, folder, bundle)
-            note("unbroken", figures)
+            unbroken, runs = _unbroken(drawn, whole, folder, bundle, repeats)
+            summaries += summarise("unbroken", runs)
             if kills:
-                note("killed", _killed(drawn, whole, unbroken, kills, bundle))
+                summaries += summarise("killed", [_killed(drawn, whole, unbroken, kills, bundle)])
         if ray_files:
             drawn = draw_archive(place / str(ray_files), ray_files)
-            note("ray", _on_ray(drawn, folder, form, bundle))
+            summaries += summarise("ray", [_on_ray(drawn, folder, form, bundle)])
         click.echo(table(summaries))
         if any(one.held is False for one in summaries):
             raise SystemExit(1)
