@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import islice
 
 import numpy as np
 
+from service.apart import BatchOutputs, run_apart
 from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Unavailable
 
 
@@ -37,16 +38,6 @@ class Row:
     waited: float
     ran: float
     batch_size: int
-
-
-class BatchOutputs(Protocol):
-    """What a runtime answers: rows in the order of the batch."""
-
-    @property
-    def logits(self) -> np.ndarray: ...
-
-    @property
-    def cams(self) -> np.ndarray: ...
 
 
 @dataclass(eq=False)
@@ -174,24 +165,17 @@ class MicroBatcher:
         return batch
 
     def _run_apart(self, batch: Sequence[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
-        """Run a batch; if it fails, run its halves, so that each failure is one image's own."""
-        started = time.monotonic()
-        try:
-            outputs = self._run(np.stack([entry.pixels for entry in batch]))
-        except Exception as error:  # whatever a runtime raises, it concerns one image at the most
-            if len(batch) > 1:
-                half = len(batch) // 2
-                self._run_apart(batch[:half], loop)
-                self._run_apart(batch[half:], loop)
-                return
-            fault = InferenceFailed("The network could not be run on this image.")
-            fault.__cause__ = error
-            loop.call_soon_threadsafe(_settle, batch[0].answer, fault)
-            return
-        ran = time.monotonic() - started
-        for entry, logits, cams in zip(batch, outputs.logits, outputs.cams, strict=True):
-            row = Row(logits, cams, started - entry.since, ran, len(batch))
-            loop.call_soon_threadsafe(_settle, entry.answer, row)
+        """Run a batch and settle each image; a failure is one image's own."""
+        entries = iter(batch)
+        for part in run_apart(self._run, [entry.pixels for entry in batch]):
+            of_part = list(islice(entries, part.size))
+            if isinstance(part.outputs, InferenceFailed):
+                loop.call_soon_threadsafe(_settle, of_part[0].answer, part.outputs)
+                continue
+            outputs = zip(of_part, part.outputs.logits, part.outputs.cams, strict=True)
+            for entry, logits, cams in outputs:
+                row = Row(logits, cams, part.started - entry.since, part.ran, part.size)
+                loop.call_soon_threadsafe(_settle, entry.answer, row)
 
 
 def _expire(answer: asyncio.Future[Row]) -> None:

@@ -11,6 +11,7 @@ from service.commands.bench import bench
 from service.commands.gradcam import gradcam
 from service.commands.inspect import inspect
 from service.commands.predict import predict
+from service.commands.score import score
 from service.commands.serve import serve
 from service.errors import CxrError
 
@@ -23,6 +24,7 @@ def cxr() -> None:
     \b
       cxr export --weights demo       make the bundle of the embedded demo model
       cxr predict IMAGE               score one radiograph
+      cxr score FOLDER --out R.csv    score an archive, one row a file
       cxr gradcam IMAGE               draw where the score came from
       cxr inspect FILE                say what the service sees in a file
       cxr serve                       start the HTTP service on 127.0.0.1:3000
@@ -35,6 +37,7 @@ def cxr() -> None:
 
 
 cxr.add_command(predict)
+cxr.add_command(score)
 cxr.add_command(gradcam)
 cxr.add_command(inspect)
 cxr.add_command(serve)

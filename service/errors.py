@@ -4,6 +4,7 @@ CxrError
 ├── ClientFault                     the request is wrong; sending it again will not help
 │   ├── MalformedRequest     400    no multipart body, a field missing or of the wrong kind
 │   ├── TruncatedImage       400    the file ends early or its data are damaged
+│   ├── Unreadable           400    a file of an archive that cannot be opened; never over HTTP
 │   ├── Unauthorised         401    no API key, or none that is known
 │   ├── TooLarge             413    over a limit on bytes, pixels, width or height
 │   ├── NotAnImage           415    no format that the service reads
@@ -16,7 +17,8 @@ CxrError
 │   └── DeadlineExceeded     504    the answer would have come after the deadline
 └── SetupFault                      raised before anything is served; never over HTTP
 ├── BundleRefused               a bundle is missing, damaged or not what it says
-└── SettingRefused              a setting has a value that is not allowed
+├── SettingRefused              a setting has a value that is not allowed
+└── ArchiveRefused              an archive cannot be scored as asked; no file of it was looked at
 """
 
 from __future__ import annotations
@@ -63,6 +65,10 @@ class MalformedRequest(ClientFault):
 
 class TruncatedImage(ClientFault):
     code = "truncated_image"
+
+
+class Unreadable(ClientFault):
+    code = "unreadable"
 
 
 class Unauthorised(ClientFault):
@@ -139,3 +145,7 @@ class BundleRefused(SetupFault):
 
 class SettingRefused(SetupFault):
     code = "setting_refused"
+
+
+class ArchiveRefused(SetupFault):
+    code = "archive_refused"

@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OFFLINE = ("torch", "torchvision", "torchxrayvision", "onnx", "nncf", "safetensors", "scipy")
+OFFLINE = (
+    *("torch", "torchvision", "torchxrayvision", "onnx", "nncf", "safetensors", "scipy"),
+    *("highdicom", "pyarrow", "ray"),
+)
 
 BLOCKED = """
 import sys
@@ -63,10 +66,25 @@ def test_predict_works_without_the_offline_packages(demo_bundle, tmp_path, phant
     assert '"finding":"Pneumonia"' in done.stdout
 
 
+def test_an_archive_is_scored_without_the_extras(demo_bundle, tmp_path, phantom_png):
+    """The base install scores an archive into CSV."""
+    (tmp_path / "phantom.png").write_bytes(phantom_png(1))
+    out = tmp_path / "results.csv"
+    done = run(CXR, "score", str(tmp_path), "--out", str(out), "--bundle", str(demo_bundle))
+    assert done.returncode == 0, done.stderr
+    assert out.read_text().splitlines()[1].startswith("phantom.png,ok,")
+
+
 @pytest.mark.parametrize(
     ("arguments", "package"),
-    [(["gradcam", "x.png"], "torch"), (["export", "--weights", "demo"], "scipy")],
-    ids=["gradcam", "export"],
+    [
+        (["gradcam", "x.png"], "torch"),
+        (["export", "--weights", "demo"], "scipy"),
+        (["score", "x", "--out", "r.parquet"], "pyarrow"),
+        (["score", "x", "--out", "r", "--format", "dicom-sr"], "highdicom"),
+        (["score", "x", "--out", "r.csv", "--engine", "ray"], "ray"),
+    ],
+    ids=["gradcam", "export", "parquet", "structured reports", "ray"],
 )
 def test_a_command_whose_packages_are_absent_says_what_to_install(arguments, package):
     """Without its extra a command fails with exit status 1 and names the extra."""

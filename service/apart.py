@@ -1,0 +1,67 @@
+"""Run a batch so that what fails is one image's own failure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from service.errors import InferenceFailed
+
+
+class BatchOutputs(Protocol):
+    """What a runtime answers: rows in the order of the batch."""
+
+    @property
+    def logits(self) -> np.ndarray: ...
+
+    @property
+    def cams(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Consecutive images of a batch that were run together.
+
+    Attributes:
+        size: How many; 1 where it failed.
+        started: When, on the monotonic clock.
+        ran: Seconds that it took.
+        outputs: What the network said of them, or why it said nothing.
+    """
+
+    size: int
+    started: float
+    ran: float
+    outputs: BatchOutputs | InferenceFailed
+
+
+def run_apart(
+    run: Callable[[np.ndarray], BatchOutputs], images: Sequence[np.ndarray]
+) -> Iterator[Part]:
+    """Run a batch; if it fails, run its halves, so that each failure is one image's own.
+
+    Args:
+        run: Scores float32 (N, 1, 224, 224).
+        images: float32 (1, 224, 224) each.
+
+    Yields:
+        Parts, in order, that are the batch when put together; the whole in one where it ran.
+    """
+    started = time.monotonic()
+    try:
+        outputs = run(np.stack(images))
+    except Exception as error:  # whatever a runtime raises, it concerns one image at the most
+        if len(images) > 1:
+            half = len(images) // 2
+            yield from run_apart(run, images[:half])
+            yield from run_apart(run, images[half:])
+            return
+        fault = InferenceFailed("The network could not be run on this image.")
+        fault.__cause__ = error
+        yield Part(1, started, time.monotonic() - started, fault)
+        return
+    yield Part(len(images), started, time.monotonic() - started, outputs)

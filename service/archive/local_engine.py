@@ -1,0 +1,36 @@
+"""The engine of one machine: this process, its decoders and its runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from service.archive.listing import Task
+from service.archive.shards import Scoring, Shard, score_tasks
+from service.predictor import Predictor
+from service.runtime.threads import usable_cpus
+from service.settings import Settings
+
+
+def scoring(settings: Settings, target: str | None, cpus: int | None = None) -> Scoring:
+    """How files are worked on by one process.
+
+    Args:
+        settings: `decoders` counts where it was set; the service's own number leaves a core to
+            everything else that it does, an archive has every core for itself.
+        target: The finding that structured reports are about; None where none are written.
+        cpus: That the process may use; what it finds where left out.
+    """
+    given = "decoders" in settings.model_fields_set
+    decoders = settings.decoders if given else max(2, cpus or usable_cpus())
+    return Scoring(decoders, settings.max_batch, target)
+
+
+class LocalEngine:
+    """Scores shards one after another, without a pause between them."""
+
+    def __init__(self, predictor: Predictor, scoring: Scoring) -> None:
+        self._predictor = predictor
+        self._scoring = scoring
+
+    def __call__(self, tasks: Iterable[Task], advance: Callable[[int], None]) -> Iterator[Shard]:
+        return score_tasks(self._predictor, tasks, self._scoring, lambda: advance(1))

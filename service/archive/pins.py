@@ -1,0 +1,98 @@
+"""What results were made with: all of it must be the same for a restart to continue them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import service
+from service.archive.listing import Listing
+from service.predictor import Predictor
+from service.settings import Settings
+
+LAYOUT = 1
+"""Version of the columns and of the journal; one of another is not continued."""
+
+SHARD = 128
+"""Files of a shard where nothing else is said: what a crash may cost, about two seconds of work on
+two cores."""
+
+
+@dataclass(frozen=True)
+class Pins:
+    """What a row depends on, the number of threads and machines not among it.
+
+    Attributes:
+        software: Version of this package.
+        layout: `LAYOUT`.
+        form: Format of the results.
+        target: The finding that structured reports are about; None where none are written.
+        model: Name of the bundle.
+        model_version: Names the bundle's content.
+        runtime: What runs the network.
+        precision: Of the variant.
+        device: What it runs on.
+        max_batch: Files whose images are run at once.
+        shard: Files of a shard.
+        limits: What a file may ask for.
+        voi_lut: Whether a DICOM file's VOI LUT is applied.
+        files: How many are listed.
+        files_sha256: Digest of the list.
+    """
+
+    software: str
+    layout: int
+    form: str
+    target: str | None
+    model: str
+    model_version: str
+    runtime: str
+    precision: str
+    device: str
+    max_batch: int
+    shard: int
+    limits: dict[str, Any]
+    voi_lut: bool
+    files: int
+    files_sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def differences(self, kept: dict[str, Any]) -> list[str]:
+        """What is otherwise in kept pins, in words; empty where nothing is."""
+        mine = self.as_json()
+        return [
+            f"{name.replace('_', ' ')}: {kept.get(name, 'not said')} then, {mine[name]} now"
+            for name in mine
+            if kept.get(name) != mine[name]
+        ]
+
+
+def pin(
+    predictor: Predictor,
+    settings: Settings,
+    listing: Listing,
+    form: str,
+    target: str | None,
+    shard: int = SHARD,
+) -> Pins:
+    """The pins of a run; `shard` is made whole batches, so that a restart batches as before."""
+    model = predictor.model
+    return Pins(
+        software=service.__version__,
+        layout=LAYOUT,
+        form=form,
+        target=target,
+        model=model.name,
+        model_version=model.version,
+        runtime=model.runtime,
+        precision=model.precision,
+        device=settings.device,
+        max_batch=settings.max_batch,
+        shard=-(-shard // settings.max_batch) * settings.max_batch,
+        limits=asdict(predictor.reader.limits),
+        voi_lut=predictor.reader.voi,
+        files=listing.count,
+        files_sha256=listing.sha256,
+    )

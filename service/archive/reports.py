@@ -1,0 +1,80 @@
+"""Structured reports beside DICOM input: the score of one finding and where it comes from.
+
+The map is the class activation map that came with the prediction, so PyTorch is not needed;
+writing the object needs highdicom, of the extra `explain`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path, PurePosixPath
+
+from service.answer import ModelAnswer
+from service.archive.pipeline import Evidence, read_file
+from service.archive.rows import printable
+from service.archive.sources import Source
+from service.bundle import Manifest
+from service.cam.classmap import CAM, class_activation_map
+from service.cam.request import map_request
+from service.explanation import explanation
+from service.limits import DecodeLimits
+from service.place import directions
+
+SUFFIX = ".sr.dcm"
+
+_LONGEST = 200
+"""Bytes of a file's name; file systems have 255, of which some are needed while it is written."""
+
+
+def report_name(source: Source) -> str:
+    """Where a file's report goes below the folder of results: the file's own path, and a suffix.
+
+    A name that leads elsewhere (absolute, or through `..`) or is too long for a suffix is kept
+    inside, under a digest of the path, so that two of them never meet.
+    """
+    name = PurePosixPath(os.path.normpath(printable(source.name)).replace(os.sep, "/"))
+    if name.is_absolute() or ".." in name.parts or len(name.name.encode()) > _LONGEST:
+        digest = hashlib.sha256(os.fsencode(source.path)).hexdigest()[:32]
+        name = PurePosixPath("elsewhere", digest)
+    return f"{name}{SUFFIX}"
+
+
+def report(
+    source: Source,
+    evidence: Evidence,
+    target: str,
+    manifest: Manifest,
+    model: ModelAnswer,
+    limits: DecodeLimits,
+) -> bytes:
+    """Write the report of a file that was scored.
+
+    Args:
+        source: The file; its attributes are read again.
+        evidence: What the network said of it.
+        target: Name of the pathology.
+        manifest: Of the bundle.
+        model: What scored it.
+        limits: What a file may ask for.
+
+    Raises:
+        Unreadable: The file is gone by now.
+        NotAnImage: It is not DICOM (code `not_dicom`).
+        Unprocessable: It does not say which study it belongs to (`no_study`), or its attributes
+            cannot be taken over (`source_attributes`).
+        UnknownTarget: These weights do not name the target.
+    """
+    from service.dicom_out.report import structured_report
+    from service.dicom_out.study import source_header
+
+    request = map_request(manifest.labels, target, CAM)
+    found = explanation(
+        request,
+        class_activation_map(evidence.cams, evidence.logits, request.output),
+        evidence.geometry,
+        manifest.thresholds(),
+        patient_orientation=directions(evidence.orientation),
+    )
+    header = source_header(read_file(Path(source.path), limits))
+    return structured_report(header, found, model)

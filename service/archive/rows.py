@@ -1,0 +1,116 @@
+"""One file's row of the results: the same columns in every format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from service.answer import ModelAnswer, Prediction
+from service.archive.sources import Source
+from service.errors import CxrError
+
+OK = "ok"
+"""Status of a file that was scored; any other is the code of the error that refused it."""
+
+Row = dict[str, Any]
+
+Kind = Literal["text", "number", "count", "decision", "texts"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the results.
+
+    Attributes:
+        name: As written.
+        kind: text, number (float32), count (int32), decision (true or false) or texts.
+    """
+
+    name: str
+    kind: Kind
+
+
+_FILE = (Column("path", "text"), Column("status", "text"), Column("message", "text"))
+_MODEL = tuple(Column(name, "text") for name in ("model", "model_version", "runtime", "precision"))
+_IMAGE = (
+    Column("width", "count"),
+    Column("height", "count"),
+    Column("format", "text"),
+    Column("view", "text"),
+    Column("intensity", "text"),
+    Column("sha256_pixels", "text"),
+    Column("warnings", "texts"),
+)
+REPORT = Column("report", "text")
+"""Only where structured reports are written: the file of it, below the folder of results."""
+
+
+def columns(labels: Sequence[str], reports: bool = False) -> tuple[Column, ...]:
+    """The columns, in order, for weights that predict `labels` ("" predicts nothing)."""
+    found = []
+    for label in filter(None, labels):
+        stem = _stem(label)
+        found += [Column(f"{stem}_probability", "number"), Column(f"{stem}_score", "number")]
+        found += [Column(f"{stem}_positive", "decision")]
+    return (*_FILE, *found, *_MODEL, *_IMAGE, *([REPORT] if reports else []))
+
+
+def scored(source: Source, answer: Prediction, report: str | None = None) -> Row:
+    """The row of a file that was scored.
+
+    Numbers are the float32 values that the service answers with, in the fewest digits that
+    name them.
+    """
+    row: Row = {"path": printable(source.name), "status": OK}
+    for label, found in answer.pathologies.items():
+        stem = _stem(label)
+        row[f"{stem}_probability"] = _short(found.probability)
+        row[f"{stem}_score"] = _short(found.score)
+        row[f"{stem}_positive"] = found.positive
+    image = answer.image
+    row |= _model(answer.model)
+    row |= {"width": image.width, "height": image.height, "format": image.format}
+    row |= {"view": image.view, "intensity": image.intensity, "sha256_pixels": image.sha256_pixels}
+    row["warnings"] = answer.warnings
+    if report is not None:
+        row[REPORT.name] = report
+    return row
+
+
+def refused(source: Source, fault: CxrError, model: ModelAnswer) -> Row:
+    """The row of a file that was not: the error's code and its sentence."""
+    found = {"path": printable(source.name), "status": fault.code, "message": fault.message}
+    return found | _model(model)
+
+
+def to_line(row: Row, columns: Sequence[Column]) -> bytes:
+    """A row as one line of JSON that has every column; the same row is always the same bytes."""
+    full = {column.name: row.get(column.name) for column in columns}
+    return json.dumps(full, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def printable(name: str) -> str:
+    r"""A file's name as text: bytes in it that are no UTF-8 are written as `\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _model(model: ModelAnswer) -> Row:
+    return {
+        "model": model.name,
+        "model_version": model.version,
+        "runtime": model.runtime,
+        "precision": model.precision,
+    }
+
+
+def _stem(label: str) -> str:
+    return label.replace(" ", "_")
+
+
+def _short(value: float) -> float:
+    return float(str(np.float32(value)))
