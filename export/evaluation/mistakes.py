@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,11 +87,8 @@ def draw(
         one = images[mistake.file]
         radiograph = reader.read(read_file(one.image.path, reader.limits), reduce=True)
         values = heat_map(one, column)
-
-        def picture(values: np.ndarray | None, draw: Callable[..., Image.Image] = overlay) -> str:
-            return _data_uri(draw(radiograph, values))  # noqa: B023  used in this turn only
-
-        found.append(Pictures(picture(None), None if values is None else picture(values)))
+        heat = None if values is None else _data_uri(overlay(radiograph, values))
+        found.append(Pictures(_data_uri(overlay(radiograph, None)), heat))
     return found
 
 

@@ -66,15 +66,15 @@ class Scored:
 
     @cached_property
     def positive(self) -> np.ndarray:
-        """bool (N, P), the answers' own decisions."""
+        """Bool (N, P), the answers' own decisions."""
         return self._table(lambda answer, label: answer.pathologies[label].positive, np.bool_)
 
     def known(self, label: str) -> np.ndarray:
-        """bool (N,), whether it is known if an image shows the finding."""
+        """Bool (N,), whether it is known if an image shows the finding."""
         return np.array([label in one.image.labels for one in self.images], bool)
 
     def truth(self, label: str) -> np.ndarray:
-        """bool (N,), whether an image shows the finding; False where that is not known."""
+        """Bool (N,), whether an image shows the finding; False where that is not known."""
         return np.array([one.image.labels.get(label, False) for one in self.images], bool)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def partition(column: str, values: Sequence[str]) -> tuple[list[str] | None, str
     if not np.isfinite(numbers[[bool(value) for value in values]]).all():
         return None, f"column {column}: not all of its numbers are finite"
     edges = np.unique(np.nanquantile(numbers, [0, 0.25, 0.5, 0.75, 1]))
-    names = [f"{low:g} to {high:g}" for low, high in zip(edges, edges[1:], strict=False)]
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
     names = [names[0], *(f"over {name}" for name in names[1:])]
     places = np.searchsorted(edges[1:-1], numbers)
     return [
