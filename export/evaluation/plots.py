@@ -72,8 +72,8 @@ def histogram(curves: Curves, cut: float | None, label: str) -> str:
         x = _x(cut)
         body += f'<line class="cut" x1="{x:.1f}" x2="{x:.1f}" y1="{_y(0):.1f}" y2="{_y(1):.1f}"/>'
     body += (
-        f'<text class="inside" x="{_x(1) - 4:.0f}" y="{_y(1) + 16:.0f}">with the finding</text>'
-        f'<text class="inside" x="{_x(1) - 4:.0f}" y="{_y(0) - 8:.0f}">without</text>'
+        f'<text class="inside" x="{_x(0.3):.0f}" y="{_y(1) + 16:.0f}">with the finding</text>'
+        f'<text class="inside" x="{_x(0.3):.0f}" y="{_y(0) - 8:.0f}">without</text>'
     )
     ticks = ((1.0, f"{most}"), (0.75, f"{most / 2:g}"), (0.5, "0"))
     ticks += ((0.25, f"{most / 2:g}"), (0.0, f"{most}"))
