@@ -64,7 +64,7 @@ def evaluate(
             files=len(scored.images) + len(scored.refused),
             scored=len(scored.images),
             sha256=scored.digest,
-            left_out=(*dataset.left_out, *left_out),
+            left_out=(*dataset.left_out, *left_out, *_not_compared(scored, others)),
         ),
         training=judge(scored.model.weights, declared),
         options=options,
@@ -116,6 +116,15 @@ def _parts(scored: Scored) -> tuple[dict[str, Sequence[str]], list[str]]:
         elif column in columns and reason and column != "folder":
             left_out.append(reason)
     return parts, left_out
+
+
+def _not_compared(scored: Scored, others: Mapping[str, Scored]) -> list[str]:
+    return [
+        f"{name} beside it: does not predict {label}"
+        for name, other in others.items()
+        for label in scored.pathologies
+        if label not in other.pathologies
+    ]
 
 
 def _nothing(scored: Scored) -> str:

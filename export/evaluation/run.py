@@ -29,7 +29,7 @@ from export.evaluation.records import Options
 from export.evaluation.scoring import Scored, score
 from export.evaluation.summary import print_summary
 from export.evaluation.table import read_table
-from export.evaluation.variants import name_of, settings_of
+from export.evaluation.variants import named_apart, settings_of
 from service.errors import UnknownTarget
 from service.predictor import Predictor, open_predictor
 from service.settings import Settings
@@ -66,13 +66,12 @@ def run(
             f"these weights predict no {options.target!r}; they predict {', '.join(named)}"
         )
     dataset = _limited(_read(data, named, options.target), options)
-    others = {asked: open_predictor(one) for asked, one in beside.items()}
+    others = {name: open_predictor(one) for name, one in named_apart(beside).items()}
     out.mkdir(parents=True, exist_ok=True)
     with _progress() as progress:
         scored = _score(progress, "scoring", predictor, dataset, settings)
         compared_scores = {
-            name_of(asked): _score(progress, name_of(asked), other, dataset, settings)
-            for asked, other in others.items()
+            name: _score(progress, name, other, dataset, settings) for name, other in others.items()
         }
     report = evaluate(dataset, scored, predictor.manifest, options, declared, compared_scores)
     pictures = draw(scored, options.target, report.target.mistakes, predictor.reader)

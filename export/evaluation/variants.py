@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -32,6 +33,11 @@ def settings_of(asked: str, base: Settings) -> Settings:
     )
 
 
-def name_of(asked: str) -> str:
-    """What a report calls it: without the path of this machine."""
-    return asked if not Path(asked).is_dir() else Path(asked).resolve().name
+def named_apart(beside: Mapping[str, Settings]) -> dict[str, Settings]:
+    """What a report calls each: folders without their path, numbered where two have one name."""
+    found: dict[str, Settings] = {}
+    for asked, settings in beside.items():
+        plain = Path(asked).resolve().name if Path(asked).is_dir() else asked
+        alike = sum(name.split(" (")[0] == plain for name in found)
+        found[f"{plain} ({alike + 1})" if alike else plain] = settings
+    return found
