@@ -72,6 +72,7 @@ def by_name(name: str) -> Subject:
     """
     if name not in TRAINED_ON:
         raise CardRefused(f'"{name}" is none of {", ".join(TRAINED_ON)}')
+    sha256: str | None
     if name == DEMO:
         from export.weights import load_demo
 

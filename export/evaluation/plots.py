@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from export.evaluation.records import Calibration, Curves, Interval, Point
@@ -75,8 +75,8 @@ def histogram(curves: Curves, cut: float | None, label: str) -> str:
         f'<text class="inside" x="{_x(0.3):.0f}" y="{_y(1) + 16:.0f}">with the finding</text>'
         f'<text class="inside" x="{_x(0.3):.0f}" y="{_y(0) - 8:.0f}">without</text>'
     )
-    ticks = ((1.0, f"{most}"), (0.75, f"{most / 2:g}"), (0.5, "0"))
-    ticks += ((0.25, f"{most / 2:g}"), (0.0, f"{most}"))
+    # Counts grow both ways from the middle.
+    ticks = [(at, f"{most * abs(2 * at - 1):g}") for at in TICKS]
     return _frame(body, "probability", "images", f"Probabilities of {label}", ticks)
 
 
@@ -111,14 +111,14 @@ def _frame(
     across: str,
     up: str,
     name: str,
-    ticks_up: Iterable[tuple[float, str]] = tuple((at, f"{at:g}") for at in TICKS),
+    ticks_up: Sequence[tuple[float, str]] = (),
 ) -> str:
     left, right, bottom, top = _x(0), _x(1), _y(0), _y(1)
     grid, words = "", ""
     for at in TICKS:
         grid += f'<line class="grid" x1="{_x(at):.1f}" x2="{_x(at):.1f}" y1="{bottom}" y2="{top}"/>'
         words += f'<text class="x" x="{_x(at):.1f}" y="{bottom + 16}">{at:g}</text>'
-    for at, word in ticks_up:
+    for at, word in ticks_up or [(at, f"{at:g}") for at in TICKS]:
         grid += f'<line class="grid" y1="{_y(at):.1f}" y2="{_y(at):.1f}" x1="{left}" x2="{right}"/>'
         words += f'<text class="y" x="{left - 7}" y="{_y(at) + 4:.1f}">{escape(word)}</text>'
     middle = (top + bottom) / 2

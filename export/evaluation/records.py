@@ -25,9 +25,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = 1
-"""Version of this layout."""
-
 
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +49,7 @@ class Area(Interval):
     """Area under the ROC curve, with DeLong's interval, cut to [0, 1]."""
 
     standard_error: float | None = None
-    note: str | None = Field(None, description="Why something is null.")
+    note: str | None = Field(default=None, description="Why something is null.")
 
 
 class PredictiveValues(Record):
@@ -248,7 +245,7 @@ class Options(Record):
 class Report(Record):
     """All of it."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = Field(default=1, description="Version of this layout.")
     created: str = Field(description="ISO 8601, UTC; all that differs between two equal runs.")
     software: str
     model: Model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -50,8 +51,8 @@ def _findings(report: Report) -> Table:
             str(one.positives),
             _estimate(one.auc),
             figure(one.average_precision),
-            figure(calibration and calibration.brier),
-            figure(calibration and calibration.expected_error),
+            figure(calibration.brier if calibration else None),
+            figure(calibration.expected_error if calibration else None),
         )
     return table
 
@@ -59,7 +60,7 @@ def _findings(report: Report) -> Table:
 def _points(target: Finding) -> Table:
     """Cuts side by side: a terminal is higher than it is wide."""
     points = target.points
-    table = _table("Cut", *(point.name for point in points))
+    table = _table("Cut", *(point.name.replace(" ", "\n") for point in points))
     rows: dict[str, list[Interval]] = {
         "Sensitivity": [point.sensitivity for point in points],
         "Specificity": [point.specificity for point in points],
@@ -95,10 +96,10 @@ def _comparisons(report: Report) -> Table:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(first)
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -106,4 +107,7 @@ def _estimate(found: Interval, digits: int = 3) -> str:
     """An estimate over its interval."""
     if found.low is None:
         return figure(found.value, digits)
-    return f"{figure(found.value, digits)}\n[dim]{interval(found, digits)}[/]"
+    ends = interval(found, digits)
+    if found.low >= 0:  # a dash would be taken for a sign
+        ends = ends.replace(" to ", "–")
+    return f"{figure(found.value, digits)}\n[dim]{ends}[/]"

@@ -37,8 +37,8 @@ def images(tmp_path_factory, phantom_png):
 
 @pytest.fixture(scope="module")
 def two_findings(tmp_path_factory, demo_bundle):
-    """The demo bundle under an official name, with a second output named and one without a
-    published operating point."""
+    """The demo bundle under an official name, with a second output named, one without a published
+    operating point, and a higher operating point for pneumonia."""
     folder = tmp_path_factory.mktemp("bundles") / "densenet121-res224-nih"
     folder.mkdir()
     for path in demo_bundle.iterdir():
@@ -47,6 +47,7 @@ def two_findings(tmp_path_factory, demo_bundle):
     manifest = json.loads((demo_bundle / "manifest.json").read_text())
     manifest["labels"][0], manifest["operating_points"][0] = "Atelectasis", 0.5
     manifest["labels"][3], manifest["operating_points"][3] = "Pneumothorax", None
+    manifest["operating_points"][8] = 0.999
     manifest["name"] = manifest["weights"]["name"] = "densenet121-res224-nih"
     manifest["weights"] |= {"demo": False, "source": "official", "training_ages": None}
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -242,6 +243,23 @@ def test_two_runs_differ_in_the_date_alone(run, images, tmp_path, demo_bundle):
         assert str(images) not in report + page + table
         assert str(demo_bundle) not in report + page + table
     assert texts[0] == texts[1]
+
+
+def test_another_bundle_stands_beside(run, images, two_findings, tmp_path):
+    """A bundle of the same network and another operating point differs in decisions alone, each of
+    which is listed; findings that only one of both predicts are not compared."""
+    arguments = ("--out", tmp_path / "out", "--compare", two_findings)
+    assert run("evaluate", images, *arguments).exit_code == 0
+    (other,) = _report(tmp_path / "out").comparisons
+    (one,) = other.findings
+    assert (other.name, other.model.weights) == (two_findings.name, two_findings.name)
+    assert (one.max_probability_difference, one.difference.value, one.p_value) == (0, 0, 1)
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    probabilities = {row["file"]: float(row["Pneumonia probability"]) for row in rows}
+    between = {name for name, value in probabilities.items() if 0.1556 < value < 0.999}
+    assert between
+    assert {flip.file for flip in one.flips} == between
 
 
 def test_a_table_of_several_findings(run, images, two_findings, tmp_path):
