@@ -1,10 +1,10 @@
 """Areas under ROC curves with DeLong's variance, alone and in pairs.
 
-The packages that do this on the Python index are small forks of one another without a paired
-interval, so the few lines are here: the mid-rank form of Sun and Xu 2014, "Fast Implementation
-of DeLong's Algorithm for Comparing the Areas Under Correlated Receiver Operating Characteristic
-Curves", IEEE Signal Processing Letters 21(11), of DeLong, DeLong and Clarke-Pearson 1988,
-Biometrics 44, 837-845.
+The packages for this on the Python index are young: those tried lack the paired interval, or
+renamed everything from one version to the next and turn a bad ranking round unasked. So the few
+lines are here: the mid-rank form of Sun and Xu 2014, "Fast Implementation of DeLong's Algorithm
+for Comparing the Areas Under Correlated Receiver Operating Characteristic Curves", IEEE Signal
+Processing Letters 21(11), of DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44, 837-845.
 """
 
 from __future__ import annotations
