@@ -4,6 +4,9 @@ SetupFault
 ├── WeightsRefused      a checkpoint is unknown, damaged, not what it says, or not trusted
 ├── DownloadFailed      weights could not be fetched; the message says what to do instead
 ├── CalibrationRefused  a folder to calibrate on holds nothing that can be read
+├── DatasetRefused      labelled radiographs are not labelled in a way that can be read
+├── EvaluationFailed    there is nothing to evaluate: no image was scored
+├── CardRefused         an evaluation is none, or is not of the model that a card is for
 └── ParityFailed        a graph does not answer as the library's network does
 
 None of them ever reaches an HTTP answer: their messages may name files and span lines.
@@ -28,3 +31,15 @@ class CalibrationRefused(SetupFault):
 
 class ParityFailed(SetupFault):
     code = "parity_failed"
+
+
+class DatasetRefused(SetupFault):
+    code = "dataset_refused"
+
+
+class EvaluationFailed(SetupFault):
+    code = "evaluation_failed"
+
+
+class CardRefused(SetupFault):
+    code = "card_refused"

@@ -22,6 +22,7 @@ DEMO_SHA256 = {
     "demo.safetensors": "3ca767d1e3b5df407569cfa7ace32d3acc2719b53c3d856c34da551cfd903195",
     "demo.json": "16c9d14a09138cfde04402967222bf64afe60b4c056612e348ee1a44b4322a1b",
 }
+OFFICIAL_LICENCE = "TorchXRayVision (Apache-2.0); the training data sets have terms of their own"
 DEMO_AGES = (1, 5)
 """Ages in years of the children whose radiographs trained the demo weights."""
 
@@ -165,7 +166,7 @@ def _as_official(official: Official, read: Checkpoint, digest: str) -> Weights:
         name=official.name,
         source="official",
         url=official.url,
-        licence="TorchXRayVision (Apache-2.0); the training data sets have terms of their own",
+        licence=OFFICIAL_LICENCE,
         sha256=digest,
         state=read.state,
         labels=official.labels,

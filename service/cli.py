@@ -28,6 +28,8 @@ def cxr() -> None:
       cxr gradcam IMAGE               draw where the score came from
       cxr inspect FILE                say what the service sees in a file
       cxr serve                       start the HTTP service on 127.0.0.1:3000
+      cxr evaluate DATA               say how good the answers are on labelled radiographs
+      cxr card                        write the model card
       cxr bench runtimes              time every way to run the model on this machine
       cxr bench serve                 load the HTTP service and its faults, against its runtime
 

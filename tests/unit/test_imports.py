@@ -26,9 +26,9 @@ sys.meta_path.insert(0, Absent())
 CXR = "from service.cli import main; sys.argv[0] = 'cxr'; main()"
 
 
-def run(code: str, *arguments: str) -> subprocess.CompletedProcess:
+def run(code: str, *arguments: str, absent=OFFLINE) -> subprocess.CompletedProcess:
     """Run code in an interpreter in which the offline packages cannot be imported."""
-    blocked = BLOCKED.format(names=OFFLINE)
+    blocked = BLOCKED.format(names=absent)
     return subprocess.run(
         [sys.executable, "-c", blocked + code, *arguments],
         cwd=ROOT,
@@ -83,14 +83,25 @@ def test_an_archive_is_scored_without_the_extras(demo_bundle, tmp_path, phantom_
         (["score", "x", "--out", "r.parquet"], "pyarrow"),
         (["score", "x", "--out", "r", "--format", "dicom-sr"], "highdicom"),
         (["score", "x", "--out", "r.csv", "--engine", "ray"], "ray"),
+        (["evaluate", "."], "scipy"),
+        (["card", "--weights", "demo"], "torch"),
     ],
-    ids=["gradcam", "export", "parquet", "structured reports", "ray"],
+    ids=["gradcam", "export", "parquet", "structured reports", "ray", "evaluate", "card"],
 )
 def test_a_command_whose_packages_are_absent_says_what_to_install(arguments, package):
     """Without its extra a command fails with exit status 1 and names the extra."""
     done = run(CXR, *arguments)
     assert done.returncode == 1
     assert f"needs {package}, which is not installed: pip install 'cxr-pneumonia[" in done.stderr
+
+
+def test_evaluating_needs_no_exporter():
+    """cxr evaluate and the card of a bundle work where torch and the exporters are absent."""
+    done = run(
+        "import export.evaluation.run, export.card.model_card, export.card.subject; print('ready')",
+        absent=tuple(name for name in OFFLINE if name != "scipy"),
+    )
+    assert done.stdout == "ready\n", done.stderr
 
 
 def test_importing_service_imports_nothing_heavy():
