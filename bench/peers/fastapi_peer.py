@@ -1,0 +1,38 @@
+"""FastAPI on uvicorn, one inference a request.
+
+As FastAPI's documentation has it: `UploadFile`, a plain `def` endpoint, which Starlette runs in its
+pool of 40 threads because the work blocks ("Concurrency and async / await"), and the model loaded
+once in the lifespan ("Lifespan Events"). uvicorn with uvloop and httptools, without access log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI, File, Request
+
+from bench.peers.network import CORES, decode, knob, open_network
+
+THREADS = knob("THREADS", CORES)
+STREAMS = knob("STREAMS", 1)
+POOL = knob("POOL", 40)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Load the model before the first request."""
+    app.state.network = open_network(THREADS, STREAMS)
+    anyio.to_thread.current_default_thread_limiter().total_tokens = POOL
+    yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/predict")
+def predict(request: Request, image: bytes = File()) -> dict[str, list[float]]:
+    """Score one file."""
+    probabilities = request.app.state.network(decode(image)[None])
+    return {"probabilities": probabilities[0].tolist()}
