@@ -35,7 +35,7 @@ from bench.peers.running import Running, running
 from bench.processes import Generator, environment
 
 _FOLDER = Path(__file__).parent
-_PEERS_PYTHON = _FOLDER.parent.parent / "build/peers/bin/python"
+PEERS_PYTHON = _FOLDER.parent.parent / "build/peers/bin/python"
 TOLERANCE = 1e-3
 SETTLE = 1.0
 WARM_UP = 2.0
@@ -228,7 +228,7 @@ def describe(report: dict[str, Any]) -> str:
 @click.option("--bundle", default="models/demo", show_default=True, metavar="DIR")
 @click.option(
     "--python",
-    default=_PEERS_PYTHON,
+    default=PEERS_PYTHON,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Interpreter with bench/peers/requirements.txt [default: build/peers/bin/python].",
 )
