@@ -92,6 +92,7 @@ def _bentoml(python: Path, port: int) -> list[str]:
 
 # Workers share the cores: so many processes of so many threads.
 _SPLIT = {"WORKERS": 2, "THREADS": 1}
+_WHOLE = {"WORKERS": 1, "THREADS": 2}
 
 SERVERS = (
     Server(OURS, _cxr),
@@ -99,12 +100,11 @@ SERVERS = (
         "FastAPI",
         _fastapi,
         alternatives=(
-            {"POOL": 1},
-            {"POOL": 2},
-            {"POOL": 2, "THREADS": 1},
-            {"POOL": 4},
-            {"STREAMS": 2},
-            {"STREAMS": 2, "POOL": 3},
+            {"STREAMS": 1},
+            {"STREAMS": 1, "POOL": 1},
+            {"STREAMS": 1, "POOL": 2},
+            {"STREAMS": 1, "POOL": 4},
+            {"POOL": 3},
             {"SPIN": 1},
         ),
     ),
@@ -129,11 +129,10 @@ SERVERS = (
         alternatives=(
             {"WAIT_MS": 0},
             {"WAIT_MS": 20},
-            {"DECODERS": 2},
-            {"DECODERS": 0},
-            _SPLIT | {"DECODERS": 0},
-            _SPLIT | {"DECODERS": 0, "WAIT_MS": 20},
-            _SPLIT | {"DECODERS": 1},
+            {"DECODERS": 1},
+            _WHOLE,
+            _WHOLE | {"DECODERS": 1},
+            _WHOLE | {"DECODERS": 2},
         ),
     ),
     Server(

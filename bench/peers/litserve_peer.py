@@ -3,6 +3,10 @@
 As LitServe's documentation has it: `decode_request` and `encode_response` a request, `batch`,
 `predict` and `unbatch` a batch, `max_batch_size` and `batch_timeout` on the API; images as base64
 in JSON, and decoded in `batch` by a pool of threads, as its own benchmark of images does.
+
+Tuned: one worker that has all cores and waits 5 ms for company. Two workers of one core each were
+as fast with 32 clients and a third slower for one; waiting 20 ms was slower, and not waiting at all
+and the ZeroMQ queue were no faster.
 """
 
 from __future__ import annotations

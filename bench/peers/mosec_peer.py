@@ -2,6 +2,11 @@
 
 As mosec's documentation has it: a stage of processes that decode, then a stage that predicts with
 dynamic batching (its ResNet-50 example). The body is the file itself: mosec has no multipart form.
+
+Tuned for many clients: a process a core, each with one thread, that decodes for itself instead of
+being sent pixels by a stage of decoders. The other way (PEER_DECODERS=1 PEER_WORKERS=1
+PEER_THREADS=2) was some 10 % slower with 32 clients and a third faster for one. Waiting 5 ms for
+company was no worse than not at all, and as good as 20 ms.
 """
 
 from __future__ import annotations
@@ -15,9 +20,9 @@ from bench.peers.network import CORES, decode, knob, open_network
 
 BATCH = knob("BATCH", 8)
 WAIT_MS = knob("WAIT_MS", 5)
-DECODERS = knob("DECODERS", 1)
-WORKERS = knob("WORKERS", 1)
-THREADS = knob("THREADS", CORES)
+DECODERS = knob("DECODERS", 0)
+WORKERS = knob("WORKERS", CORES)
+THREADS = knob("THREADS", 1)
 
 
 class Preprocess(Worker):
