@@ -63,7 +63,9 @@ class Contender:
             return {"CXR_BUNDLE": str(bundle)}
         own = {"RUNTIME": RUNTIMES[self.precision], "BUNDLE": str(bundle), "PORT": str(port)}
         own |= {name: str(value) for name, value in self.knobs.items()}
-        return {f"PEER_{name}": value for name, value in own.items()}
+        # uvicorn's own variable; the peers that take PEER_WORKERS do not look at it.
+        workers = {"WEB_CONCURRENCY": str(self.knobs.get("WORKERS", 1))}
+        return workers | {f"PEER_{name}": value for name, value in own.items()}
 
 
 def _cxr(_: Path, port: int) -> list[str]:
@@ -105,6 +107,8 @@ SERVERS = (
             {"STREAMS": 1, "POOL": 2},
             {"STREAMS": 1, "POOL": 4},
             {"POOL": 3},
+            {"WORKERS": 2, "THREADS": 1, "STREAMS": 1},
+            {"WORKERS": 2, "THREADS": 1, "STREAMS": 1, "POOL": 1},
             {"SPIN": 1},
         ),
     ),

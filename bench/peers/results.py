@@ -109,10 +109,12 @@ def claims(found: Sequence[Row], ours: str) -> list[Claim]:
     """What is claimed of our row beside the others: speed, tail latency, failures.
 
     Args:
-        found: Rows, ours among them.
+        found: Rows; without ours there is nothing to claim.
         ours: The server's name in our row.
     """
-    (own,) = (row for row in found if row.server == ours)
+    own = _own(found, ours)
+    if own is None:
+        return []
     made = []
     for precision, bound in (("float32", 3.0), ("int8", 1.2)):
         others = [row for row in found if row.server != ours and row.precision == precision]
@@ -129,6 +131,10 @@ def claims(found: Sequence[Row], ours: str) -> list[Claim]:
         made.append(Claim(text, ratio, 1.0, ratio <= 1))
     made.append(Claim("requests without a right answer", own.failed, 0, own.failed == 0))
     return made
+
+
+def _own(found: Sequence[Row], ours: str) -> Row | None:
+    return next((row for row in found if row.server == ours), None)
 
 
 def _or_infinite(value: float) -> float:
@@ -153,13 +159,13 @@ def number(value: float, digits: int = 3) -> str:
 
 def throughput_table(found: Sequence[Row], ours: str, clients: Sequence[int] = CLIENTS) -> str:
     """Images a second by clients, ours against each, and failures."""
-    (own,) = (row for row in found if row.server == ours)
+    own = _own(found, ours)
     head = ["images/s at", *(f"{count} clients" for count in clients), "ours is", "failed"]
     body = [
         [
             row.name,
             *(number(row.figures["points"][str(count)]["throughput"]) for count in clients),
-            "" if row is own else f"{number(own.peak / row.peak)} x",
+            "" if own is None or row is own else f"{number(own.peak / row.peak)} x",
             f"{row.failed} of {row.requests}",
         ]
         for row in found
