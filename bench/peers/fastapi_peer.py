@@ -7,7 +7,8 @@ once in the lifespan ("Lifespan Events"). uvicorn with uvloop and httptools, wit
 Tuned: OpenVINO with its throughput hint and a stream a core, as its guide has it for requests that
 come side by side: with 32 clients over 1.5 times as fast as one stream of all cores, whatever the
 size of the pool, but a lone client waits for one core. ONNX Runtime with a thread a core; a smaller
-pool and spinning made no difference that showed.
+pool and spinning made no difference that showed, and two processes (`--workers`) of one core each
+were slower and left clients waiting unevenly.
 """
 
 from __future__ import annotations
