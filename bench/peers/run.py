@@ -257,6 +257,8 @@ def main(
 
     Prints the tables in Markdown on standard output and progress on standard error.
     """
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = [one for one in CONTENDERS if not only or one.name in only or one.server.name in only]
     if quick:
         repeats, seconds = 1, 2.0
