@@ -178,8 +178,7 @@ def describe(report: dict[str, Any]) -> str:
     return (
         "\n\n".join(
             [
-                f"{report['note']}. {report['repeats']} repeats of {number(report['seconds'])} s, "
-                "medians.",
+                f"{report['note']}. Medians of {report['repeats']} x {number(report['seconds'])} s.",
                 table(head, body),
                 WHY_CORES.format(last=last, share=number(share, 2)),
                 table(sizes_head, rows),

@@ -160,7 +160,7 @@ def number(value: float, digits: int = 3) -> str:
 def throughput_table(found: Sequence[Row], ours: str, clients: Sequence[int] = CLIENTS) -> str:
     """Images a second by clients, ours against each, and failures."""
     own = _own(found, ours)
-    head = ["images/s at", *(f"{count} clients" for count in clients), "ours is", "failed"]
+    head = ["clients, images/s", *map(str, clients), f"ours at {AT}", "failed"]
     body = [
         [
             row.name,
@@ -175,7 +175,7 @@ def throughput_table(found: Sequence[Row], ours: str, clients: Sequence[int] = C
 
 def latency_table(found: Sequence[Row], rate: float, clients: Sequence[int] = CLIENTS) -> str:
     """p50 and p99 in milliseconds by clients, and at the same load for all."""
-    head = ["p50 / p99, ms", *(f"{count} clients" for count in clients)]
+    head = ["clients, p50 / p99 in ms", *map(str, clients)]
     head.append(f"all at {number(rate)}/s")
     body = []
     for row in found:

@@ -160,12 +160,12 @@ def measure(plan: Plan, chosen: Sequence[Contender], repeats: int, rate: float |
     Returns:
         The report: machine, rate of the equal load, each turn, the script's figures.
     """
+    rate_from = "a rate that was given"
     if rate is None:
+        rate_from = f"half of what the slowest int8 peer does at {AT} clients"
         peers = [one for one in CONTENDERS if one.precision == INT8 and not one.ours]
         rate = min(probe(plan, one) for one in peers) / 2
-        click.echo(
-            f"equal load: {number(rate)}/s, half of what the slowest int8 peer does", err=True
-        )
+        click.echo(f"equal load: {number(rate)}/s, {rate_from}", err=True)
     turns, scripts = [], []
     for repeat in range(repeats):
         for contender in chosen:
@@ -184,6 +184,7 @@ def measure(plan: Plan, chosen: Sequence[Contender], repeats: int, rate: float |
         "repeats": repeats,
         "seconds": plan.seconds,
         "rate": rate,
+        "rate_from": rate_from,
         "script": together(scripts),
         "turns": turns,
     }
@@ -194,7 +195,7 @@ def describe(report: dict[str, Any]) -> str:
     found, rate = rows(report["turns"]), report["rate"]
     seed = report["script"]
     parts = [
-        f"{report['note']}. {report['repeats']} repeats of {number(report['seconds'])} s, medians; "
+        f"{report['note']}. Medians of {report['repeats']} x {number(report['seconds'])} s; "
         "224-pixel JPEG files; the load generator shares the cores. "
         f"int8 is {RUNTIME_NAMES['int8']}, float32 is {RUNTIME_NAMES['float32']}, the same files "
         "for everyone. Failed: no answer, a status other than 200, or a probability more than "
@@ -204,8 +205,8 @@ def describe(report: dict[str, Any]) -> str:
         f"{number(seed['throughput'])} images/s, p50 {number(seed['latency_ms']['p50'])} ms, "
         f"first answer after {number(seed['start_seconds'])} s, {number(seed['memory'])} MiB.",
         latency_table(found, rate),
-        f"The last column is an open loop, {number(rate)} random arrivals a second: half of what "
-        "the slowest int8 peer does at 32 clients.",
+        f"The last column is an open loop, {number(rate)} random arrivals a second, "
+        f"{report['rate_from']}.",
         cost_table(found),
         "Memory is PSS of all processes of a service.",
         table(
