@@ -178,7 +178,8 @@ def describe(report: dict[str, Any]) -> str:
     return (
         "\n\n".join(
             [
-                f"{report['note']}. Medians of {report['repeats']} x {number(report['seconds'])} s.",
+                f"{report['note']}. Medians of {report['repeats']} x "
+                f"{number(report['seconds'])} s.",
                 table(head, body),
                 WHY_CORES.format(last=last, share=number(share, 2)),
                 table(sizes_head, rows),
