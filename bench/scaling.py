@@ -192,7 +192,7 @@ def describe(report: dict[str, Any]) -> str:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1))
-@click.option("--seconds", default=3.0, show_default=True, help="Of each load, after settling.")
+@click.option("--seconds", default=2.0, show_default=True, help="Of each load, after settling.")
 @click.option("--quick", is_flag=True, help="One repeat of short loads: does everything work?")
 @click.option("--part", type=click.Choice(["cores", "sizes"]), help="Only one of the two.")
 @click.option("--bundle", default="models/demo", show_default=True, metavar="DIR")

@@ -12,6 +12,17 @@ CLIENTS = (1, 8, 32, 128)
 AT = "32"
 """Clients at which contenders are compared."""
 
+NOTHING = {
+    "throughput": math.nan,
+    "p50": math.nan,
+    "p99": math.nan,
+    "requests": 0,
+    "failed": 0,
+    "wrong": 0,
+    "largest_difference": 0.0,
+}
+"""A point at which nothing was measured."""
+
 _SUMMED = ("requests", "failed", "wrong")
 _WORST = ("largest_difference",)
 

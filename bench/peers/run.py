@@ -22,6 +22,7 @@ from bench.peers.machine import machine
 from bench.peers.results import (
     AT,
     CLIENTS,
+    NOTHING,
     claims,
     cost_table,
     latency_table,
@@ -39,7 +40,7 @@ _FOLDER = Path(__file__).parent
 PEERS_PYTHON = _FOLDER.parent.parent / "build/peers/bin/python"
 TOLERANCE = 1e-3
 SETTLE = 1.0
-WARM_UP = 2.0
+WARM_UP = 1.5
 NOT_HAD = (
     "OpenVINO Model Server is not among them: neither PyPI (which has its client only) nor Debian "
     "carries the server, and this run fetches from nowhere else."
@@ -85,38 +86,59 @@ class Plan:
         report: dict[str, Any] = load.result()
         return report
 
-    def warm_up(self, contender: Contender, url: str) -> None:
-        """Load it for a moment: batchers learn, allocators grow."""
-        self.load(contender, url, clients=32, seconds=WARM_UP, settle=0)
+    def warm_up(self, contender: Contender, url: str) -> float:
+        """Load it for a moment, so that batchers learn and allocators grow.
+
+        Returns:
+            About how many images a second it does.
+        """
+        report = self.load(contender, url, clients=16, seconds=WARM_UP, settle=0)
+        return max(float(report["throughput"]), 1.0)
 
 
-def closed(plan: Plan, contender: Contender, server: Running, clients: int) -> dict[str, float]:
-    """Images a second and latencies with so many clients."""
-    return point(plan.load(contender, server.url, clients=clients, seconds=plan.seconds))
+def closed(
+    plan: Plan, contender: Contender, server: Running, clients: int, speed: float
+) -> dict[str, float]:
+    """Images a second and latencies with so many clients.
+
+    Clients that start as one may stay in step, so that answers come in waves as long as it takes
+    to serve them all: the first wave is for settling, and two more are counted at the least.
+
+    Args:
+        plan: How to measure.
+        contender: Who.
+        server: It, running.
+        clients: How many.
+        speed: Images a second that it is known to do.
+    """
+    wave = clients / speed
+    times = {"settle": max(SETTLE, wave), "seconds": max(plan.seconds, 2 * wave)}
+    return point(plan.load(contender, server.url, clients=clients, **times))
 
 
 def probe(plan: Plan, contender: Contender) -> float:
     """Images a second at 32 clients, briefly."""
     with plan.run(contender) as server:
-        plan.warm_up(contender, server.url)
-        brief = replace(plan, seconds=2.0)
-        return closed(brief, contender, server, int(AT))["throughput"]
+        speed = plan.warm_up(contender, server.url)
+        return closed(plan, contender, server, int(AT), speed)["throughput"]
 
 
 def turn(plan: Plan, contender: Contender, rate: float, seed: int) -> dict[str, Any]:
     """Everything of one contender, once."""
     with plan.run(contender) as server:
-        plan.warm_up(contender, server.url)
+        speed = plan.warm_up(contender, server.url)
         warm = server.memory()
-        points = {str(count): closed(plan, contender, server, count) for count in CLIENTS}
-        equal = plan.load(contender, server.url, rate=rate, seconds=plan.equal_seconds, seed=seed)
+        points = {str(count): closed(plan, contender, server, count, speed) for count in CLIENTS}
+        equal = NOTHING  # what cannot carry the load has no latency under it, only a queue
+        if points[AT]["throughput"] > rate:
+            options = {"rate": rate, "seconds": plan.equal_seconds, "seed": seed}
+            equal = point(plan.load(contender, server.url, **options))
         figures = {
             "start_seconds": server.start_seconds,
             "memory_warm": warm,
             "points": points,
-            "equal": point(equal),
+            "equal": equal,
             "memory_end": server.memory(),
-            "generator_cpu_ms_a_request": equal["generator_cpu_ms_a_request"],
         }
     return {"server": contender.server.name, "precision": contender.precision, "figures": figures}
 
@@ -141,8 +163,8 @@ def tune(plan: Plan, chosen: Sequence[Contender]) -> str:
         for knobs in ({}, *contender.server.alternatives):
             other = replace(contender, knobs=knobs)
             with plan.run(other) as server:
-                plan.warm_up(other, server.url)
-                loads = [closed(plan, other, server, count) for count in (1, int(AT))]
+                speed = plan.warm_up(other, server.url)
+                loads = [closed(plan, other, server, count, speed) for count in (1, int(AT))]
             said = ", ".join(f"{name} {value}" for name, value in knobs.items())
             line = [f"{other.name}: {said or 'as its file has it'}"]
             line += [f"{number(load['throughput'])}" for load in loads]
@@ -206,7 +228,7 @@ def describe(report: dict[str, Any]) -> str:
         f"first answer after {number(seed['start_seconds'])} s, {number(seed['memory'])} MiB.",
         latency_table(found, rate),
         f"The last column is an open loop, {number(rate)} random arrivals a second, "
-        f"{report['rate_from']}.",
+        f"{report['rate_from']}; a dash where a service cannot carry that.",
         cost_table(found),
         "Memory is PSS of all processes of a service.",
         table(
@@ -224,7 +246,7 @@ def describe(report: dict[str, Any]) -> str:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--only", multiple=True, metavar="NAME", help="A contender, or all of a server.")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--seconds", default=3.0, show_default=True, help="Of each load, after settling.")
+@click.option("--seconds", default=2.5, show_default=True, help="Of each load, after settling.")
 @click.option("--quick", is_flag=True, help="One repeat of short loads: does everything work?")
 @click.option("--rate", type=float, help="Of the equal load [default: from a probe].")
 @click.option("--bundle", default="models/demo", show_default=True, metavar="DIR")
@@ -266,7 +288,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="cxr-peers-") as temporary:
         folder = Path(temporary)
         images = draw(folder)[SMALL.name]
-        plan = Plan(python, Path(bundle).resolve(), images, folder, seconds, 8 / 3 * seconds)
+        plan = Plan(python, Path(bundle).resolve(), images, folder, seconds, 2 * seconds)
         if tuning:
             click.echo(tune(plan, [one for one in chosen if not one.ours]))
             return
