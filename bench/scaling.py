@@ -28,7 +28,7 @@ from PIL import Image
 from bench.drawn import SMALL, draw
 from bench.peers.machine import machine
 from bench.peers.results import number, point, table, together
-from bench.peers.run import PEERS_PYTHON
+from bench.peers.run import PEERS_PYTHON, SETTLE
 from bench.processes import Generator, environment, measure_floor, serving
 from export.phantom import make_phantom
 
@@ -82,7 +82,8 @@ class Plan:
 
     def load(self, url: str, images: list[Path], clients: int) -> dict[str, Any]:
         """Images a second, latencies, failures, and the generator's processor time."""
-        load = Generator(f"{url}/predict", images, clients=clients, seconds=self.seconds)
+        options = {"clients": clients, "seconds": self.seconds, "settle": SETTLE}
+        load = Generator(f"{url}/predict", images, **options)
         report = load.result()
         return point(report) | {"generator_cpu_ms_a_request": report["generator_cpu_ms_a_request"]}
 
