@@ -156,7 +156,7 @@ def describe(report: dict[str, Any]) -> str:
     cores, sizes = report["cores"], report["sizes"]
     last = list(cores)[-1]
     names = [name for name in cores["1"] if not name.startswith(("generator", "failed"))]
-    head = ["images/s on", *(f"{count} cores" for count in cores), f"{last} / 1"]
+    head = ["cores, images/s", *cores, f"{last} / 1"]
     body = [
         [
             name,
