@@ -100,7 +100,7 @@ def form_request(
 
 
 def request(
-    kind: Body, target: Target, image: bytes | Path, texts: tuple[tuple[str, str], ...] = ()
+    kind: Body, target: Target, image: bytes | Path, texts: Sequence[tuple[str, str]] = ()
 ) -> tuple[bytes, bytes]:
     """The same with a body of another kind: "raw" is the file, "json" has it in base64."""
     data = image.read_bytes() if isinstance(image, Path) else image
