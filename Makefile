@@ -1,6 +1,7 @@
 # make serve    set up, export the embedded demo model if it is not there, start the service
 # make test     set up, run every test
 # make check    set up, run the linters and the type checker
+# make bench    measure beside what a user would build instead, and against cores and image size
 # make bento    export the demo model if it is not there, pack it with what serves it into a bento
 # make context  that, and the image's whole build context into build/context, for any builder
 # make image    that, with Docker: `bentoml containerize`
@@ -25,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BUNDLE ?= models/demo
 PACK = $(BIN)/python -m export.bento --bundle $(BUNDLE) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
 
-.PHONY: serve test check format bento context image lock deploy-check policies clean
+.PHONY: serve test check format bench bento context image lock deploy-check policies clean
 
 serve: models/demo/manifest.json
 	$(BIN)/cxr serve --port $(PORT)
@@ -42,6 +43,17 @@ check: $(VENV)/ready
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# BENCH=--quick sees in a few minutes that everything works. Nothing else should run meanwhile.
+bench: models/demo/manifest.json build/peers/ready
+	$(BIN)/python -m bench.peers $(BENCH) --json build/peers.json --write bench/peers
+	$(BIN)/python -m bench.scaling $(BENCH) --json build/scaling.json --write bench/peers
+
+# The peers' packages pin and bring what the project does not want.
+build/peers/ready: bench/peers/requirements.txt
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/pip install --quiet --requirement bench/peers/requirements.txt
+	touch $@
 
 bento: $(BUNDLE)/manifest.json
 	$(PACK)

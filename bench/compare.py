@@ -52,5 +52,33 @@ class Expected:
         return float(largest) if largest <= self._tolerance else float("inf")
 
 
+class Probabilities(Expected):
+    """The same of any service that answers with probabilities, and of nothing but those."""
+
+    def _compare(self, body: bytes) -> float:
+        right = probabilities(self._answer)
+        try:
+            found = probabilities(json.loads(body))
+        except (ValueError, KeyError, TypeError, IndexError):
+            return float("inf")
+        if len(found) != len(right):
+            return float("inf")
+        largest = max(abs(one - other) for one, other in zip(found, right, strict=True))
+        return float(largest) if largest <= self._tolerance else float("inf")
+
+
+def probabilities(answer: Any) -> list[float]:
+    """The probabilities of an answer, ours or a peer's: by finding, in an object, or bare lists.
+
+    Raises:
+        KeyError, TypeError, IndexError: There are none.
+    """
+    if isinstance(answer, list):
+        return answer if isinstance(answer[0], float) else probabilities(answer[0])
+    if "pathologies" in answer:
+        return [found["probability"] for found in answer["pathologies"].values()]
+    return probabilities(answer["probabilities"])
+
+
 def _decisions(answer: dict[str, Any]) -> dict[str, bool]:
     return {name: found["positive"] for name, found in answer["pathologies"].items()}

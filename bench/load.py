@@ -16,14 +16,15 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import click
 import uvloop
 
-from bench.compare import Expected
+from bench.compare import Expected, Probabilities
 from bench.poison import Poisoner
 from bench.tally import Tally
-from bench.wire import Connection, NoAnswer, Target, form_request
+from bench.wire import Body, Connection, NoAnswer, Target, request
 
 _PAUSE = 0.05
 """Seconds that a client waits after a refused connection."""
@@ -41,6 +42,7 @@ class Load:
         tag: Starts the identifier of every request, so that it can be found in the service's log.
         poison: What else is sent beside the good requests.
         texts: Fields of the form beside the image.
+        body: How an image is sent.
     """
 
     target: Target
@@ -50,10 +52,11 @@ class Load:
     tag: str
     poison: Poisoner | None = None
     texts: tuple[tuple[str, str], ...] = ()
+    body: Body = "form"
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
-        built = [form_request(self.target, image, self.texts) for image in self.images]
+        built = [request(self.body, self.target, image, self.texts) for image in self.images]
         self._requests = itertools.cycle(enumerate(built))
         self._numbers = itertools.count()
         self._idle: list[Connection] = []
@@ -98,12 +101,12 @@ class Load:
         """Send one request and note what became of it."""
         which, (head, body) = next(self._requests)
         name = f"{self.tag}-{next(self._numbers)}"
-        request = b"%bX-Request-ID: %b\r\n\r\n%b" % (head, name.encode(), body)
+        whole = b"%bX-Request-ID: %b\r\n\r\n%b" % (head, name.encode(), body)
         if self.poison is not None:
             self.poison.perhaps()
         try:
             connection = await self._connection()
-            status, answer = await connection.ask(request, self.timeout)
+            status, answer = await connection.ask(whole, self.timeout)
         except NoAnswer as error:
             self.tally.failed(error.kind, time.monotonic() - due, name)
             return error.kind
@@ -163,6 +166,14 @@ async def _arrivals(rate: float, seconds: float, seed: int) -> AsyncIterator[flo
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="To send beside it.")
 @click.option("--key", envvar="CXR_KEY", help="API key to send.")
 @click.option("--tag", default="bench", show_default=True, help="Starts each X-Request-ID.")
+@click.option(
+    "--body",
+    type=click.Choice(get_args(Body)),
+    default="form",
+    show_default=True,
+    help="How an image is sent.",
+)
+@click.option("--probabilities", is_flag=True, help="Compare probabilities and nothing else.")
 @click.option("--losses", is_flag=True, help="Name the requests that got no answer.")
 def main(
     url: str,
@@ -182,6 +193,8 @@ def main(
     fields: tuple[str, ...],
     key: str | None,
     tag: str,
+    body: Body,
+    probabilities: bool,
     losses: bool,
 ) -> None:
     r"""Load URL with IMAGES as multipart forms and print what happened as JSON.
@@ -197,18 +210,19 @@ def main(
     """
     target = Target.parse(url, key)
     if learn:
-        click.echo(json.dumps(uvloop.run(_learn(target, list(images), timeout))))
+        click.echo(json.dumps(uvloop.run(_learn(target, list(images), timeout, body))))
         return
     if seconds is None and (requests is None or rate is not None):
         raise click.UsageError("give --seconds, or --requests without --rate")
     known = None
     if expected is not None:
-        known = [Expected(answer, tolerance) for answer in json.loads(expected.read_text())]
+        kind = Probabilities if probabilities else Expected
+        known = [kind(answer, tolerance) for answer in json.loads(expected.read_text())]
         if len(known) != len(images):
             raise click.UsageError("--expected is of another number of images")
     poisoner = Poisoner(target, images[0].read_bytes(), poison, seed, max_bytes) if poison else None
     texts = tuple((name, value) for name, _, value in (field.partition("=") for field in fields))
-    load = Load(target, list(images), known, timeout, tag, poisoner, texts)
+    load = Load(target, list(images), known, timeout, tag, poisoner, texts, body)
     started = time.process_time()
     if rate is None:
         uvloop.run(load.closed(clients, seconds, requests, settle))
@@ -220,7 +234,9 @@ def main(
     click.echo(json.dumps(report))
 
 
-async def _learn(target: Target, images: list[Path], timeout: float) -> list[dict[str, object]]:
+async def _learn(
+    target: Target, images: list[Path], timeout: float, kind: Body
+) -> list[dict[str, object]]:
     """The answer to each image on its own.
 
     Raises:
@@ -229,7 +245,7 @@ async def _learn(target: Target, images: list[Path], timeout: float) -> list[dic
     connection = await Connection.to(target)
     answers = []
     for image in images:
-        head, body = form_request(target, image)
+        head, body = request(kind, target, image)
         status, answer = await connection.ask(head + b"\r\n" + body, timeout)
         if status != 200:
             raise click.ClickException(f"{image.name}: {status} {answer[:200]!r}")

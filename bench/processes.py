@@ -26,7 +26,8 @@ EXPLAINER = "explainer"
 SUPERVISOR = "supervisor"
 
 
-def _environment(**more: str) -> dict[str, str]:
+def environment(**more: str) -> dict[str, str]:
+    """Ours, with this project on Python's path and nothing sent to anybody."""
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     return os.environ | {"PYTHONPATH": path, "BENTOML_DO_NOT_TRACK": "True"} | more
 
@@ -94,7 +95,8 @@ class Served:
         raise click.ClickException(f"the service is not ready; the last of its log:\n{last}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -105,12 +107,12 @@ def serving(folder: Path, settings: dict[str, str]) -> Iterator[Served]:
     """Start `cxr serve` on a free port with a BENTOML_HOME of its own; ready when it yields."""
     folder.mkdir(parents=True)
     log = folder / "serve.log"
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-c", "from service.cli import main; main()"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "serve", "--port", str(port)],
-            env=_environment(BENTOML_HOME=str(folder / "bentoml"), **settings),
+            env=environment(BENTOML_HOME=str(folder / "bentoml"), **settings),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -156,7 +158,7 @@ class Generator:
         ]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.load", url, *map(str, images), *arguments],
-            env=_environment(),
+            env=environment(),
             stdout=subprocess.PIPE,
         )
 
@@ -181,7 +183,7 @@ def measure_floor(images: Sequence[Path], seconds: float, settings: dict[str, st
     """What `python -m bench.floor` prints."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.floor", *map(str, images), f"--seconds={seconds}"],
-        env=_environment(**settings),
+        env=environment(**settings),
         stdout=subprocess.PIPE,
         check=True,
     )

@@ -7,12 +7,16 @@ a request, so that what is measured on shared cores is the service.
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import urlsplit
+
+Body = Literal["form", "raw", "json"]
+"""How an image is sent: as a file of a multipart form, as it is, or in JSON."""
 
 _BOUNDARY = "cxr-bench-b7f1c09a"
 IDLE_LIMIT = 3.0
@@ -93,6 +97,19 @@ def form_request(
     data = image.read_bytes() if isinstance(image, Path) else image
     body = form_body(data, texts=texts)
     return target.head(form_type(), f"Content-Length: {len(body)}"), body
+
+
+def request(
+    kind: Body, target: Target, image: bytes | Path, texts: Sequence[tuple[str, str]] = ()
+) -> tuple[bytes, bytes]:
+    """The same with a body of another kind: "raw" is the file, "json" has it in base64."""
+    data = image.read_bytes() if isinstance(image, Path) else image
+    if kind == "form":
+        return form_request(target, data, texts)
+    media_type = "application/octet-stream"
+    if kind == "json":
+        media_type, data = "application/json", b'{"image": "%b"}' % base64.b64encode(data)
+    return target.head(f"Content-Type: {media_type}", f"Content-Length: {len(data)}"), data
 
 
 def form_type() -> str:
