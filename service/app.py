@@ -36,7 +36,7 @@ from service.prediction_lane import PredictionLane
 from service.predictor import open_predictor
 from service.priority import stand_back
 from service.settings import Settings, bundle_folder, read_settings
-from service.tracing import trace_stages
+from service.tracing import open_no_spans_in_vain, trace_stages
 from service.watchdog import beat, end, watch
 
 _EXPLAINER = "explainer"
@@ -64,6 +64,7 @@ _PATHS = frozenset(
 def _behind_the_edge(service: Any) -> Any:
     """Put a service behind the middleware that every request passes, outermost first."""
     settings = read_settings()
+    open_no_spans_in_vain()
     keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     service.add_asgi_middleware(
         Observed, service=service.name, paths=_PATHS, log_requests=settings.log_requests

@@ -16,6 +16,16 @@ from service.prediction_lane import Timings
 _NANOSECONDS = 1e9
 
 
+def open_no_spans_in_vain() -> None:
+    """Where no exporter is configured, keep the framework from opening a span for each request.
+
+    It would be thrown away, and costs a fifth of what turning a request away does. To be called
+    before the framework builds its application.
+    """
+    if BentoMLContainer.tracing.exporter_type.get() is None:
+        BentoMLContainer.tracing.excluded_urls.set([".*"])
+
+
 def trace_stages(timings: Timings, provider: trace.TracerProvider | None = None) -> None:
     """Add the stages of a prediction that has just ended to the current span.
 

@@ -6,6 +6,7 @@ name, a tag, a pixel, an address or a query.
 
 from __future__ import annotations
 
+import http
 import logging
 import re
 import time
@@ -46,6 +47,8 @@ class Observed:
         self._service = service
         self._paths = paths
         self._log_requests = log_requests
+        self._unlogged = 0
+        self._next_line = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in _QUIET:
@@ -83,9 +86,25 @@ class Observed:
             REQUEST_SECONDS.labels(self._service, path, outcome).observe(elapsed)
             if kept["status"] >= 400:
                 REJECTIONS.labels(self._service, outcome).inc()
-            if self._log_requests:
+            if self._log_requests and not self._told_by_another(kept):
                 kept["ms"] = round(elapsed * 1e3, 2)
                 log.info("request", extra=kept)
+
+    def _told_by_another(self, kept: dict[str, Any]) -> bool:
+        """Whether the line of a request is spared, because another tells of it.
+
+        Under overload there is one line a second for those that are turned away, with the number
+        of those before it: to log each would cost more than to turn it away. Metrics count all.
+        """
+        if kept["status"] != http.HTTPStatus.TOO_MANY_REQUESTS:
+            return False
+        now = time.monotonic()
+        if now < self._next_line:
+            self._unlogged += 1
+            return True
+        kept["turned_away_before"] = self._unlogged
+        self._unlogged, self._next_line = 0, now + 1.0
+        return False
 
 
 def _request_id(scope: Scope) -> str:

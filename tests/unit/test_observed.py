@@ -1,5 +1,6 @@
 """What is kept of a request: its record, its identifier, its metrics, its line of log."""
 
+import asyncio
 import logging
 import re
 
@@ -12,7 +13,7 @@ from starlette.routing import Route
 
 from service.edge.faults import FaultResponse
 from service.edge.observed import Observed, record
-from service.errors import NotAnImage
+from service.errors import NotAnImage, Overloaded
 
 SERVICE = "under test"
 
@@ -26,6 +27,10 @@ async def refused(_):
     return FaultResponse(NotAnImage("No image."))
 
 
+async def turned_away(_):
+    return FaultResponse(Overloaded("Full."))
+
+
 async def silent(scope, receive, send):
     """Ends without an answer, as the server's task does whose caller has gone."""
 
@@ -33,7 +38,12 @@ async def silent(scope, receive, send):
 app = Starlette(
     routes=[
         Route(path, answer, methods=["GET", "POST"])
-        for path, answer in (("/predict", fine), ("/gradcam", refused), ("/readyz", fine))
+        for path, answer in (
+            ("/predict", fine),
+            ("/gradcam", refused),
+            ("/readyz", fine),
+            ("/full", turned_away),
+        )
     ]
 )
 
@@ -131,3 +141,18 @@ async def test_logging_can_be_switched_off(lines):
     await ask("/predict", log_requests=False)
     assert lines() == []
     assert count("cxr_request_seconds_count", **labels) == before + 1
+
+
+async def test_one_line_a_second_tells_of_those_who_are_turned_away(lines):
+    """Of many 429 within a second one is logged; the next line has the number of the others."""
+    observed = Observed(app, SERVICE, frozenset({"/full"}), log_requests=True)
+    transport = httpx.ASGITransport(observed)
+    before = count("cxr_rejections_total", code=Overloaded.code)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        for _ in range(4):
+            assert (await client.get("/full")).status_code == 429
+        assert [line.turned_away_before for line in lines()] == [0]
+        await asyncio.sleep(1.0)
+        await client.get("/full")
+    assert [line.turned_away_before for line in lines()] == [0, 3]
+    assert count("cxr_rejections_total", code=Overloaded.code) == before + 5
