@@ -123,8 +123,9 @@ class PredictionLane:
             notes.append(self._predictor.choice_warning(self._settings.threads))
         for note in filter(None, notes):
             log.warning(note)
-        for size in range(1, self._settings.max_batch + 1):
-            self._predictor.runtime.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
+        for way in self._predictor.runtime.ways:
+            for size in range(1, self._settings.max_batch + 1):
+                way.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
 
     @property
     def ready(self) -> bool:

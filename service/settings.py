@@ -43,8 +43,12 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, le=256, description="Threads of the runtime; what the process may use if unset."
     )
-    streams: int = Field(
-        1, ge=1, le=64, description="Runs at one time that share the threads (OpenVINO only)."
+    streams: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Runs at one time that share the threads (OpenVINO only); if unset, a lone "
+        "run has all of them and several have one each.",
     )
     check_choice: bool = Field(
         True,

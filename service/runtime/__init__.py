@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -55,10 +55,15 @@ class Runtime(Protocol):
     Attributes:
         placement: Where it runs and with how many threads.
         slots: Runs that pay at one time; more only wait for each other.
+        ways: What `run` chooses from, each to be proven and warmed up; itself where there is
+            nothing to choose.
     """
 
     placement: Placement
     slots: int
+
+    @property
+    def ways(self) -> Sequence[Runtime]: ...
 
     def run(self, pixels: np.ndarray) -> Outputs:
         """Score float32 (N, 1, 224, 224) in [0, 1]; a row's answer is its own."""
@@ -128,16 +133,32 @@ def open_runtime(
     variant: Variant,
     threads: int | None = None,
     device: Device = "cpu",
-    streams: int = 1,
+    streams: int | None = None,
 ) -> Runtime:
     """Load a variant of a verified bundle and prove it on the golden pair.
+
+    Args:
+        bundle: The bundle.
+        variant: What to load.
+        threads: Threads for everything that runs at one time; None takes what the process may use.
+        device: What to run on.
+        streams: Runs at one time that share the threads; None lets the load decide, where the
+            runtime can do that.
 
     Raises:
         BundleRefused: The variant cannot run here, its file cannot be loaded, or it answers the
             golden input otherwise than the library did.
     """
-    runtime = load_runtime(bundle.folder, variant, threads, device, streams)
-    prove(runtime, bundle, variant)
+    runtime = load_runtime(bundle.folder, variant, threads, device, streams or 1)
+    from service.runtime.streams import WideOrNarrow  # it is made of what is defined here
+
+    if streams is None and variant.runtime == "openvino" and device == "cpu":
+        each = runtime.placement.threads
+        if each > 1:
+            narrow = load_runtime(bundle.folder, variant, threads, device, streams=each)
+            runtime = WideOrNarrow(runtime, narrow)
+    for way in runtime.ways:
+        prove(way, bundle, variant)
     return runtime
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ class OnnxRuntime:
     def __init__(self, session: Any, placement: Placement) -> None:
         self._session = session
         self.placement = placement
+
+    @property
+    def ways(self) -> Sequence[OnnxRuntime]:
+        return (self,)
 
     def run(self, pixels: np.ndarray) -> Outputs:
         logits, cams = self._session.run(["logits", "cams"], {"pixels": pixels})

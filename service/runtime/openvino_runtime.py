@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -32,6 +33,10 @@ class OpenVinoRuntime:
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(streams + _SPARE_REQUESTS):
             self._requests.put(model.create_infer_request())
+
+    @property
+    def ways(self) -> Sequence[OpenVinoRuntime]:
+        return (self,)
 
     def run(self, pixels: np.ndarray) -> Outputs:
         request = self._requests.get()

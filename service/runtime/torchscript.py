@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,10 @@ class TorchScriptRuntime:
     def __init__(self, network: torch.jit.ScriptModule, placement: Placement) -> None:
         self._network = network
         self.placement = placement
+
+    @property
+    def ways(self) -> Sequence[TorchScriptRuntime]:
+        return (self,)
 
     def run(self, pixels: np.ndarray) -> Outputs:
         with torch.inference_mode():
