@@ -129,6 +129,8 @@ def write_context(tag: str, folder: Path) -> None:
         construct_containerfile(bentoml.get(tag), enable_buildkit=False) as (context, dockerfile),
     ):
         shutil.copytree(context, folder)
+        # The temporary folder that it was made in is closed to others, and the copy took that over.
+        folder.chmod(0o755)
         shutil.copy(dockerfile, folder / "Dockerfile")
 
 
