@@ -2,7 +2,9 @@
 
 A batch is made of what can be decoded among `max_batch` consecutive files, so that it depends on
 the files alone and not on which decoder was done first: a runtime whose last digits depend on
-the batch (ONNX Runtime's float32) says the same again when the same files are scored again.
+the batch (ONNX Runtime's float32) says the same again when the same files are scored again. For
+the same reason a runtime that chooses its way by the load is not asked to: here it is always the
+way for many.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from service.errors import CxrError, InferenceFailed, Unreadable
 from service.limits import DecodeLimits
 from service.predictor import Predictor, Prepared
 from service.preprocess import Geometry
+from service.runtime import Runtime
 
 log = logging.getLogger("cxr.archive")
 
@@ -89,7 +92,8 @@ def score_each(
         where it cannot be opened), `InferenceFailed` where the network failed on it, and a plain
         `CxrError` where this software did.
     """
-    slots = predictor.runtime.slots
+    runtime = predictor.runtime.ways[-1]
+    slots = runtime.slots
     batches = max(2 * slots, (ahead or 4 * slots * max_batch) // max_batch)
     remaining = iter(files)
     with (
@@ -101,7 +105,7 @@ def score_each(
             while True:
                 while len(in_work) < batches and (paths := list(islice(remaining, max_batch))):
                     prepared = [decoding.submit(_prepare, predictor, path) for path in paths]
-                    in_work.append(running.submit(_score, predictor, paths, prepared))
+                    in_work.append(running.submit(_score, predictor, runtime, paths, prepared))
                 if not in_work:
                     return
                 yield from in_work.popleft().result()
@@ -148,12 +152,15 @@ def _prepare(predictor: Predictor, path: Path) -> Prepared | CxrError:
 
 
 def _score(
-    predictor: Predictor, paths: list[Path], futures: list[Future[Prepared | CxrError]]
+    predictor: Predictor,
+    runtime: Runtime,
+    paths: list[Path],
+    futures: list[Future[Prepared | CxrError]],
 ) -> list[Outcome]:
     """Run what was decoded of some consecutive files."""
     found = [future.result() for future in futures]
     ready = [one for one in found if isinstance(one, Prepared)]
-    answers = iter(_answers(predictor, ready))
+    answers = iter(_answers(predictor, runtime, ready))
     return [
         Outcome(path, None, one) if isinstance(one, CxrError) else _outcome(path, *next(answers))
         for path, one in zip(paths, found, strict=True)
@@ -167,12 +174,12 @@ def _outcome(path: Path, answer: Prediction | CxrError, evidence: Evidence | Non
 
 
 def _answers(
-    predictor: Predictor, ready: list[Prepared]
+    predictor: Predictor, runtime: Runtime, ready: list[Prepared]
 ) -> Iterator[tuple[Prediction | CxrError, Evidence | None]]:
     if not ready:
         return
     waiting = iter(ready)
-    for part in run_apart(predictor.runtime.run, [one.input.pixels for one in ready]):
+    for part in run_apart(runtime.run, [one.input.pixels for one in ready]):
         if isinstance(part.outputs, InferenceFailed):
             next(waiting)
             yield part.outputs, None

@@ -41,12 +41,13 @@ class Placement:
     Attributes:
         threads: Threads for everything that it runs at one time.
         device: What it runs on.
-        streams: Runs that share these threads at one time, where the runtime can do that.
+        streams: Runs that share these threads at one time, where the runtime can do that; None
+            lets the load decide.
     """
 
     threads: int
     device: Device = "cpu"
-    streams: int = 1
+    streams: int | None = 1
 
 
 class Runtime(Protocol):
@@ -55,8 +56,8 @@ class Runtime(Protocol):
     Attributes:
         placement: Where it runs and with how many threads.
         slots: Runs that pay at one time; more only wait for each other.
-        ways: What `run` chooses from, each to be proven and warmed up; itself where there is
-            nothing to choose.
+        ways: What `run` chooses from, each to be proven and warmed up, the one for many runs at
+            a time last; itself where there is nothing to choose.
     """
 
     placement: Placement
@@ -106,7 +107,7 @@ def load_runtime(
     variant: Variant,
     threads: int | None = None,
     device: Device = "cpu",
-    streams: int = 1,
+    streams: int | None = 1,
 ) -> Runtime:
     """Load a variant from a bundle's folder, without proving anything.
 
@@ -115,7 +116,7 @@ def load_runtime(
         variant: What to load.
         threads: Threads for one run; None takes what the process may use.
         device: What to run on.
-        streams: Runs at one time that share the threads.
+        streams: Runs at one time that share the threads; None lets the load decide.
 
     Raises:
         BundleRefused: The variant cannot run here, or its file cannot be loaded.
@@ -149,14 +150,7 @@ def open_runtime(
         BundleRefused: The variant cannot run here, its file cannot be loaded, or it answers the
             golden input otherwise than the library did.
     """
-    runtime = load_runtime(bundle.folder, variant, threads, device, streams or 1)
-    from service.runtime.streams import WideOrNarrow  # it is made of what is defined here
-
-    if streams is None and variant.runtime == "openvino" and device == "cpu":
-        each = runtime.placement.threads
-        if each > 1:
-            narrow = load_runtime(bundle.folder, variant, threads, device, streams=each)
-            runtime = WideOrNarrow(runtime, narrow)
+    runtime = load_runtime(bundle.folder, variant, threads, device, streams)
     for way in runtime.ways:
         prove(way, bundle, variant)
     return runtime

@@ -12,7 +12,8 @@ import openvino
 
 from service.bundle import Variant
 from service.errors import BundleRefused
-from service.runtime import Device, Outputs, Placement
+from service.runtime import Device, Outputs, Placement, Runtime
+from service.runtime.streams import WideOrNarrow
 
 _DEVICES: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 
@@ -60,20 +61,29 @@ def why_not(variant: Variant, device: Device) -> str | None:
     return None
 
 
-def open_variant(folder: Path, variant: Variant, placement: Placement) -> OpenVinoRuntime:
-    """Compile an ONNX or OpenVINO file.
+def open_variant(folder: Path, variant: Variant, placement: Placement) -> Runtime:
+    """Compile an ONNX or OpenVINO file; twice, for a lone run and for many, where the load decides.
 
     Nothing compiled is cached on disk: a cache would be a second file to trust.
 
     Raises:
         BundleRefused: OpenVINO cannot load it, or not on that device.
     """
+    if placement.streams is not None:
+        return _compile(folder, variant, placement, placement.streams)
+    wide = _compile(folder, variant, placement, 1)
+    if placement.device != "cpu" or placement.threads == 1:
+        return wide
+    return WideOrNarrow(wide, _compile(folder, variant, placement, placement.threads))
+
+
+def _compile(folder: Path, variant: Variant, placement: Placement, streams: int) -> OpenVinoRuntime:
     path = folder / variant.files[0]
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[variant.precision]}
     if placement.device == "cpu":
         config |= {
             "INFERENCE_NUM_THREADS": placement.threads,
-            "NUM_STREAMS": placement.streams,
+            "NUM_STREAMS": streams,
             # Pinned threads of two processes would share one core and leave the other idle.
             "ENABLE_CPU_PINNING": False,
         }
@@ -82,4 +92,4 @@ def open_variant(folder: Path, variant: Variant, placement: Placement) -> OpenVi
         model = core.compile_model(core.read_model(path), _DEVICES[placement.device], config)
     except RuntimeError as error:
         raise BundleRefused(f"{path} cannot be loaded by OpenVINO: {error}") from error
-    return OpenVinoRuntime(model, placement, placement.streams)
+    return OpenVinoRuntime(model, placement, streams)

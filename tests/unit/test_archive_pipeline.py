@@ -40,6 +40,10 @@ class Constant:
     def __init__(self):
         self.batches = []
 
+    @property
+    def ways(self):
+        return (self,)
+
     def run(self, pixels):
         self.batches.append(len(pixels))
         return Outputs(np.ones((len(pixels), 18), np.float32), np.ones((len(pixels), 18, 7, 7)))
