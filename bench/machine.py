@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +24,9 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.machine()
+
+
+def stamp(found: dict[str, Any]) -> str:
+    """Processor, cores and day in words, for a table of what `machine` found."""
+    day = datetime.now(timezone.utc).strftime("%-d %B %Y")
+    return f"{found['processor']}, {found['cores']} cores, {day}"

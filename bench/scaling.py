@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from bench.drawn import SMALL, draw
-from bench.peers.machine import machine
+from bench.machine import machine, stamp
 from bench.peers.results import number, point, table, together
 from bench.peers.run import PEERS_PYTHON, SETTLE
 from bench.processes import Generator, environment, measure_floor, serving
@@ -240,8 +239,7 @@ def main(
                 by_size.append(against_size(plan, files, repeat))
                 click.echo(f"{repeat + 1}/{repeats} sizes: {_speeds(by_size[-1])}", err=True)
     report: dict[str, Any] = {"machine": machine(), "repeats": repeats, "seconds": seconds}
-    day = datetime.now(timezone.utc).strftime("%-d %B %Y")
-    report["note"] = f"{report['machine']['processor']}, {report['machine']['cores']} cores, {day}"
+    report["note"] = stamp(report["machine"])
     if by_cores:
         report["cores"] = together(by_cores)
     if by_size:

@@ -8,7 +8,6 @@ which one is killed. Exit status 1 where a bound is not kept.
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import signal
@@ -28,8 +27,8 @@ import psutil
 
 from bench.archive_files import Archive, draw_archive
 from bench.figures import Figure, Summary, at_least, at_most, none_of, summarise, table
+from bench.processes import environment
 
-_ROOT = Path(__file__).parent.parent
 _FLOOR_FILES = 1500
 _RATE = re.compile(r"\(([\d.]+)/s\)")
 _MIB = 2**20
@@ -53,11 +52,6 @@ class Run:
     status: int = 0
 
 
-def _environment(bundle: Path) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    return os.environ | {"PYTHONPATH": path, "CXR_BUNDLE": str(bundle)}
-
-
 def _score(
     archive: Archive,
     out: Path,
@@ -79,7 +73,9 @@ def _score(
     ]
     shards = out.with_name(out.name + ".partial") / "shards"
     run, started = Run(), time.monotonic()
-    process = psutil.Popen(command, env=_environment(bundle), stdout=subprocess.PIPE, text=True)
+    process = psutil.Popen(
+        command, env=environment(CXR_BUNDLE=str(bundle)), stdout=subprocess.PIPE, text=True
+    )
     while process.poll() is None:
         time.sleep(0.05)
         with suppress(psutil.Error, OSError):
@@ -103,7 +99,11 @@ def _floor(archive: Archive, folder: Path, bundle: Path) -> float:
     listed.write_text("".join(f"{path}\n" for path in chosen))
     command = [sys.executable, "-m", "bench.archive_floor", str(listed)]
     done = subprocess.run(
-        command, env=_environment(bundle), stdout=subprocess.PIPE, text=True, check=True
+        command,
+        env=environment(CXR_BUNDLE=str(bundle)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     return float(done.stdout)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import psutil
 
 from bench import faults, scenarios
 from bench.drawn import draw
 from bench.figures import Summary, summarise, table
+from bench.machine import machine
 from bench.processes import serving
 from bench.scenarios import Scenario, Setting
 
@@ -142,20 +140,9 @@ def serve(
     summaries = run(names or tuple(SCENARIOS), given, 1 if quick else repeats, quick=quick)
     click.echo(table(summaries))
     if out is not None:
-        report = {"machine": _machine(), "quick": quick, "settings": given}
+        report = {"machine": machine(), "quick": quick, "settings": given}
         report["figures"] = [one.as_json() for one in summaries]
         out.write_text(json.dumps(report, indent=1) + "\n")
     missed = [one for one in summaries if one.held is False]
     if missed:
         raise click.ClickException(f"{len(missed)} of the bounds were not kept")
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": len(psutil.Process().cpu_affinity())
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "python": platform.python_version(),
-        "load_average": os.getloadavg()[0],
-    }

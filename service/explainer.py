@@ -122,7 +122,14 @@ class Explainer:
             InferenceFailed: The network gave no finite answer.
         """
         (class_map,) = self.maps([model_input], [request])
-        found = self._judge(model_input, request, class_map, served_logit, patient_orientation)
+        found = explanation(
+            request,
+            class_map,
+            model_input.geometry,
+            self.manifest.thresholds(),
+            served_logit=served_logit,
+            patient_orientation=patient_orientation,
+        )
         if found.values is None or not measure_faithfulness:
             return found
         measured = faithfulness(
@@ -161,23 +168,6 @@ class Explainer:
         picture = draw(radiograph, found, model, opacity)
         return Drawn(
             png(picture), found.served.score, empty=found.values is None, words=found.words
-        )
-
-    def _judge(
-        self,
-        model_input: ModelInput,
-        request: MapRequest,
-        class_map: ClassMap,
-        served_logit: float | None,
-        patient_orientation: tuple[str, str] | None,
-    ) -> Explanation:
-        return explanation(
-            request,
-            class_map,
-            model_input.geometry,
-            self.manifest.thresholds(),
-            served_logit=served_logit,
-            patient_orientation=patient_orientation,
         )
 
 

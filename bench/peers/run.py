@@ -10,15 +10,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.drawn import SMALL, draw
+from bench.machine import machine, stamp
 from bench.peers.contenders import CONTENDERS, INT8, OURS, RUNTIME_NAMES, Contender
-from bench.peers.machine import machine
 from bench.peers.results import (
     AT,
     CLIENTS,
@@ -295,8 +294,7 @@ def main(
             click.echo(tune(plan, [one for one in chosen if not one.ours]))
             return
         report = measure(plan, chosen, repeats, rate)
-    day = datetime.now(timezone.utc).strftime("%-d %B %Y")
-    report["note"] = f"{report['machine']['processor']}, {report['machine']['cores']} cores, {day}"
+    report["note"] = stamp(report["machine"])
     click.echo(describe(report))
     source = out or folder.with_suffix(".json")
     source.write_text(json.dumps(report, indent=1) + "\n")

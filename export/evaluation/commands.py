@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from service.commands.variant import variant_options
+
 
 @click.command()
 @click.argument("data", required=False, type=click.Path(path_type=Path), metavar="[DIR|CSV]")
@@ -46,9 +48,7 @@ import click
     "openi, kermany, or any other name. Only then can the report say whether the weights were "
     "trained on it.",
 )
-@click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
-@click.option("--runtime", help="onnxruntime, openvino or torchscript [default: the bundle's].")
-@click.option("--precision", help="float32, bfloat16 or int8 [default: the bundle's].")
+@variant_options
 @click.option(
     "--compare",
     "compared",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from export.evaluation.scoring import Scored, score
 from export.evaluation.summary import print_summary
 from export.evaluation.table import read_table
 from export.evaluation.variants import named_apart, settings_of
+from service.archive.durable import write_whole
 from service.errors import UnknownTarget
 from service.predictor import Predictor, open_predictor
 from service.settings import Settings
@@ -76,8 +75,8 @@ def run(
     report = evaluate(dataset, scored, predictor.manifest, options, declared, compared_scores)
     pictures = draw(scored, options.target, report.target.mistakes, predictor.reader)
     write_predictions(scored, out / "predictions.csv")
-    _replace(out / "report.json", report.model_dump_json(indent=2) + "\n")
-    _replace(out / "report.html", write_page(report, pictures))
+    write_whole(out / "report.json", report.model_dump_json(indent=2).encode() + b"\n")
+    write_whole(out / "report.html", write_page(report, pictures).encode())
     print_summary(report, out, Console(highlight=False, soft_wrap=True))
 
 
@@ -126,14 +125,3 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole: a crash leaves the old one."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)  # noqa: PTH105  the same, by the name that says what it does
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.variant import bundle_option
+
 if TYPE_CHECKING:
     from service.bundle import Manifest, Measurement
 
@@ -18,7 +20,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
+@bundle_option
 @click.option("--threads", type=click.IntRange(1, 256), help="[default: what the process may use]")
 @click.option(
     "--batch",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from service.commands.variant import bundle_option
+
 
 @click.command()
 @click.argument("image", required=False, type=click.Path(path_type=Path))
@@ -26,7 +28,7 @@ import click
     show_default=True,
     help="PNG file to write.",
 )
-@click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
+@bundle_option
 def gradcam(
     image: Path | None,
     target: str,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.variant import variant_options
+
 if TYPE_CHECKING:
     from service.answer import Prediction
 
@@ -14,9 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as /predict has.")
-@click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
-@click.option("--runtime", help="onnxruntime, openvino or torchscript [default: the bundle's].")
-@click.option("--precision", help="float32, bfloat16 or int8 [default: the bundle's].")
+@variant_options
 def predict(
     images: tuple[Path, ...],
     as_json: bool,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.variant import variant_options
+
 if TYPE_CHECKING:
     from service.answer import ModelAnswer
     from service.archive.place import Place
@@ -62,9 +64,7 @@ FORMATS = ("csv", "jsonl", "parquet", "dicom-sr")
     help="Processes of --engine ray that each hold a runtime and share the CPUs.",
 )
 @click.option("--ray-address", metavar="A", help="A running cluster [default: start one here].")
-@click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
-@click.option("--runtime", help="onnxruntime, openvino or torchscript [default: the bundle's].")
-@click.option("--precision", help="float32, bfloat16 or int8 [default: the bundle's].")
+@variant_options
 def score(
     paths: tuple[str, ...],
     out: Path,

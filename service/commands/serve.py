@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
+from service.commands.variant import variant_options
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
-@click.option("--runtime", help="onnxruntime, openvino or torchscript [default: the bundle's].")
-@click.option("--precision", help="float32, bfloat16 or int8 [default: the bundle's].")
+@variant_options
 def serve(
     host: str, port: int, bundle: str | None, runtime: str | None, precision: str | None
 ) -> None:

@@ -1,0 +1,23 @@
+"""Which bundle answers, and by which runtime: options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+bundle_option = click.option(
+    "--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo]."
+)
+_RUNTIME = click.option(
+    "--runtime", help="onnxruntime, openvino or torchscript [default: the bundle's]."
+)
+_PRECISION = click.option("--precision", help="float32, bfloat16 or int8 [default: the bundle's].")
+
+
+def variant_options(command: Command) -> Command:
+    """Add --bundle, --runtime and --precision to a command."""
+    return bundle_option(_RUNTIME(_PRECISION(command)))
