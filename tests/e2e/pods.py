@@ -98,9 +98,13 @@ def pod(
             given[name] = after + value.removeprefix(before)
         given |= {"BENTOML_HOST": address, "TMPDIR": tmp}
         given["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        entrypoint = Path(tmp, "entrypoint.sh")
+        original = Path(context, "env/docker/entrypoint.sh").read_text()
+        # It looks for an environment in the image's /app, and would find this machine's there.
+        entrypoint.write_text(original.replace("/app/", f"{tmp}/app/"))
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["bash", context / "env/docker/entrypoint.sh", *spec["args"]],
+                ["bash", entrypoint, *spec["args"]],
                 cwd=context / "src",
                 env=given,
                 stdout=output,
