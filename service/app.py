@@ -25,6 +25,7 @@ from service.edge.image_form import ExplainForm, ImageForm, ImagesForm, Picture
 from service.edge.observed import Observed, record
 from service.edge.pages import documents, documents_and_page
 from service.edge.relay import Relay, explainer_address
+from service.edge.room import Door, RoomRequired
 from service.edge.secured import Secured
 from service.errors import CxrError
 from service.explain_fields import SERVED_HEADER, as_texts, read_fields, read_served
@@ -36,16 +37,19 @@ from service.prediction_lane import PredictionLane
 from service.predictor import open_predictor
 from service.priority import stand_back
 from service.settings import Settings, bundle_folder, read_settings
-from service.tracing import open_no_spans_in_vain, trace_stages
+from service.settled import settle
+from service.tracing import spans_that_are_exported, trace_stages
 from service.watchdog import beat, end, watch
 
 _EXPLAINER = "explainer"
 _FRAMEWORK: dict[str, Any] = {
-    # Deadlines are ours and shorter. This one only frees what no deadline of ours reached.
-    "traffic": {"timeout": 660},
+    # Frees what no deadline of ours reached. It keeps a timer for each request until then, long
+    # after the answer, so it is no longer than need be.
+    "traffic": {"timeout": read_settings().longest_seconds},
     "logging": {"access": {"enabled": False}},
     "metrics": {"enabled": False},
     "runner_probe": {"enabled": False},
+    "tracing": spans_that_are_exported(),
 }
 _PATHS = frozenset(
     {
@@ -59,12 +63,13 @@ _PATHS = frozenset(
         "/about.json",
     }
 )
+_EXPLAINING = Door()
+_PREDICTING = Door()
 
 
-def _behind_the_edge(service: Any) -> Any:
+def _behind_the_edge(service: Any, door: Door, work: frozenset[str]) -> Any:
     """Put a service behind the middleware that every request passes, outermost first."""
     settings = read_settings()
-    open_no_spans_in_vain()
     keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     service.add_asgi_middleware(
         Observed, service=service.name, paths=_PATHS, log_requests=settings.log_requests
@@ -72,6 +77,7 @@ def _behind_the_edge(service: Any) -> Any:
     service.add_asgi_middleware(Secured)
     service.add_asgi_middleware(FaultShape)
     service.add_asgi_middleware(KeysRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
+    service.add_asgi_middleware(RoomRequired, door=door, paths=work)
     shown = documents if service.name == _EXPLAINER else documents_and_page
     service.mount_asgi_app(shown, path="/", name="pages")
     return service
@@ -85,7 +91,7 @@ def _supervise() -> None:
     watch(settings.stall_seconds)
 
 
-@_behind_the_edge
+@partial(_behind_the_edge, door=_EXPLAINING, work=frozenset({"/gradcam", "/explain"}))
 @bentoml.service(name=_EXPLAINER, **_FRAMEWORK)
 class Explainer:
     """Heat maps, in a process of their own.
@@ -102,6 +108,7 @@ class Explainer:
         self._intake = Intake(self._settings.max_held_bytes)
         self._explainer = open_explainer(self._settings)
         self._lane = ExplanationLane(self._settings)
+        _EXPLAINING.check_room = self._lane.check_room
 
     @bentoml.on_deployment
     def supervise() -> None:  # called on the class, in the supervising process
@@ -109,6 +116,7 @@ class Explainer:
 
     @bentoml.on_startup
     async def start(self) -> None:
+        settle()
         self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))
 
     @bentoml.on_shutdown
@@ -134,7 +142,6 @@ class Explainer:
 
     async def _work(self, request: Request, work: Callable[..., Reply]) -> Response:
         try:
-            self._lane.check_room()
             async with read_form(request, "image", self._settings, self._intake) as form:
                 fields = read_fields(form.texts)
                 served = read_served(request.headers.get(SERVED_HEADER))
@@ -146,7 +153,11 @@ class Explainer:
         return Response(reply.content, media_type=reply.media_type)
 
 
-@_behind_the_edge
+@partial(
+    _behind_the_edge,
+    door=_PREDICTING,
+    work=frozenset({"/predict", "/predict_batch", "/preview", "/explain"}),
+)
 @bentoml.service(name="cxr-pneumonia", **_FRAMEWORK)
 class ChestRadiographs:
     """How likely pneumonia and other findings are on a frontal chest radiograph.
@@ -164,6 +175,7 @@ class ChestRadiographs:
         predictor = open_predictor(self._settings)
         self._labels = predictor.manifest.labels
         self._lane = PredictionLane(predictor, self._settings)
+        _PREDICTING.check_room = self._lane.check_room
         self._explainers = Relay(
             explainer_address(_EXPLAINER, self._settings),
             timeout=self._settings.explain_deadline_seconds,
@@ -179,6 +191,7 @@ class ChestRadiographs:
     @bentoml.on_startup
     async def start(self) -> None:
         await self._lane.start()
+        settle()
         self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))
 
     @bentoml.on_shutdown
@@ -198,7 +211,6 @@ class ChestRadiographs:
     async def predict(self, image: Request) -> Response:
         """Say how likely each finding is on one radiograph."""
         try:
-            self._lane.check_room()
             async with read_form(image, "image", self._settings, self._intake) as form:
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
                 scored = await unless_gone(image, self._lane.predict(form.files[0], deadline))
@@ -219,7 +231,6 @@ class ChestRadiographs:
     async def predict_batch(self, images: Request) -> Response:
         """Score several radiographs: one answer an image, in order, a prediction or an error."""
         try:
-            self._lane.check_room()
             async with read_form(
                 images,
                 "images",
@@ -239,7 +250,6 @@ class ChestRadiographs:
     async def preview(self, image: Request) -> Response:
         """Show one radiograph as the service sees it, whatever its format."""
         try:
-            self._lane.check_room()
             async with read_form(image, "image", self._settings, self._intake) as form:
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
                 shown = await unless_gone(image, self._lane.preview(form.files[0], deadline))
@@ -259,7 +269,6 @@ class ChestRadiographs:
     async def explain(self, image: Request, **_: Any) -> Response:
         """Say where the score of a finding came from, beside the prediction that is served."""
         try:
-            self._lane.check_room()
             async with read_form(image, "image", self._settings, self._intake) as form:
                 fields = read_fields(form.texts)
                 request = map_request(self._labels, fields.target, fields.method, fields.layer)

@@ -130,6 +130,15 @@ class Settings(BaseSettings):
         None, description="Where the explainer is, if it is not a process of this service."
     )
 
+    @property
+    def longest_seconds(self) -> float:
+        """No request takes longer, whatever becomes of it: the deadlines of its stages, added up.
+
+        The images of a batch wait for one another at the worst.
+        """
+        turns = 1 + self.max_images / self.max_batch
+        return self.body_seconds + turns * self.deadline_seconds + self.explain_deadline_seconds
+
 
 def read_settings(**overrides: object) -> Settings:
     """Read the settings from the environment.

@@ -1,0 +1,15 @@
+"""What a started process does not look at again."""
+
+import gc
+
+from service.settled import settle
+
+
+def test_what_is_loaded_is_out_of_the_collectors_sight():
+    """What was loaded before is frozen; what comes after is collected as ever."""
+    try:
+        settle()
+        assert gc.get_freeze_count() > 10_000
+        assert len(gc.get_objects()) < 1_000
+    finally:
+        gc.unfreeze()
