@@ -11,7 +11,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,7 +27,8 @@ from bench.drawn import SMALL, draw
 from bench.machine import machine, stamp
 from bench.peers.results import number, point, table, together
 from bench.peers.run import PEERS_PYTHON, SETTLE
-from bench.processes import Generator, environment, measure_floor, serving
+from bench.processes import Generator, measure_floor, serving
+from bench.published import publish
 from export.phantom import make_phantom
 
 SIDES = (224, 512, 1024, 2048, 4096)
@@ -247,13 +247,8 @@ def main(
     if part is not None:
         click.echo(json.dumps(report, indent=1))
         return
-    click.echo(describe(report))
-    source = out or folder.with_suffix(".json")
-    source.write_text(json.dumps(report, indent=1) + "\n")
-    if write is not None:
-        (write / "scaling.md").write_text(describe(report))
-        drawing = [str(python), "-m", "bench.scaling_plot", str(source), str(write / "scaling.svg")]
-        subprocess.run(drawing, env=environment(), check=True)
+    file = write and write / "scaling.md"
+    publish(report, describe(report), "bench.scaling_plot", out, file, python)
 
 
 def _speeds(found: dict[str, Any]) -> dict[str, list[str]]:

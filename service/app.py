@@ -51,18 +51,9 @@ _FRAMEWORK: dict[str, Any] = {
     "runner_probe": {"enabled": False},
     "tracing": spans_that_are_exported(),
 }
-_PATHS = frozenset(
-    {
-        "/",
-        "/predict",
-        "/predict_batch",
-        "/preview",
-        "/explain",
-        "/gradcam",
-        "/docs.json",
-        "/about.json",
-    }
-)
+_PREDICTED = frozenset({"/predict", "/predict_batch", "/preview", "/explain"})
+_EXPLAINED = frozenset({"/gradcam", "/explain"})
+_PATHS = _PREDICTED | _EXPLAINED | {"/", "/docs.json", "/about.json"}
 _EXPLAINING = Door()
 _PREDICTING = Door()
 
@@ -91,7 +82,7 @@ def _supervise() -> None:
     watch(settings.stall_seconds)
 
 
-@partial(_behind_the_edge, door=_EXPLAINING, work=frozenset({"/gradcam", "/explain"}))
+@partial(_behind_the_edge, door=_EXPLAINING, work=_EXPLAINED)
 @bentoml.service(name=_EXPLAINER, **_FRAMEWORK)
 class Explainer:
     """Heat maps, in a process of their own.
@@ -153,11 +144,7 @@ class Explainer:
         return Response(reply.content, media_type=reply.media_type)
 
 
-@partial(
-    _behind_the_edge,
-    door=_PREDICTING,
-    work=frozenset({"/predict", "/predict_batch", "/preview", "/explain"}),
-)
+@partial(_behind_the_edge, door=_PREDICTING, work=_PREDICTED)
 @bentoml.service(name="cxr-pneumonia", **_FRAMEWORK)
 class ChestRadiographs:
     """How likely pneumonia and other findings are on a frontal chest radiograph.

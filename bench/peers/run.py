@@ -34,6 +34,7 @@ from bench.peers.results import (
 )
 from bench.peers.running import Running, running
 from bench.processes import Generator, environment
+from bench.published import publish
 
 _FOLDER = Path(__file__).parent
 PEERS_PYTHON = _FOLDER.parent.parent / "build/peers/bin/python"
@@ -295,10 +296,5 @@ def main(
             return
         report = measure(plan, chosen, repeats, rate)
     report["note"] = stamp(report["machine"])
-    click.echo(describe(report))
-    source = out or folder.with_suffix(".json")
-    source.write_text(json.dumps(report, indent=1) + "\n")
-    if write is not None:
-        (write / "peers.md").write_text(describe(report))
-        drawing = [str(python), "-m", "bench.peers.plot", str(source), str(write / "peers.svg")]
-        subprocess.run(drawing, env=environment(), check=True)
+    file = write and write / "peers.md"
+    publish(report, describe(report), "bench.peers.plot", out, file, python)
