@@ -8,6 +8,7 @@ itself, and there is no window to tune.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -52,8 +53,11 @@ class _Waiting:
 class MicroBatcher:
     """A bounded queue in front of a runtime.
 
+    Each slot is a thread that takes its next batch from the queue by itself: a runtime never
+    stands still until the event loop comes round to it.
+
     Args:
-        run: Scores float32 (N, 1, 224, 224); called in a thread of its own.
+        run: Scores float32 (N, 1, 224, 224); called in a slot's thread.
         slots: Batches that may run at the same time.
         max_batch: Images of one batch at the most.
         max_waiting: Images in the queue at the most; those that run do not count.
@@ -71,11 +75,14 @@ class MicroBatcher:
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
-        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="runtime")
-        self._running_since: dict[int, float] = {}
-        self._slots = [asyncio.ensure_future(self._serve(slot)) for slot in range(slots)]
+        self._changed = threading.Condition()
         self._closing = False
+        self._running_since: dict[int, float] = {}
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="runtime")
+        self._slots = [
+            self._loop.run_in_executor(self._threads, self._serve, slot) for slot in range(slots)
+        ]
 
     @property
     def waiting(self) -> int:
@@ -90,7 +97,7 @@ class MicroBatcher:
     def stalled(self, limit: float) -> bool:
         """Whether a batch has been running for more than `limit` seconds."""
         now = time.monotonic()
-        return any(now - since > limit for since in self._running_since.values())
+        return any(now - since > limit for since in list(self._running_since.values()))
 
     async def submit(self, pixels: np.ndarray, deadline: float) -> Row:
         """Queue one image and wait for its outputs.
@@ -109,11 +116,11 @@ class MicroBatcher:
             raise Unavailable("The service is shutting down.")
         if self.full:
             raise Overloaded("The queue is full; try again in a moment.")
-        loop = asyncio.get_running_loop()
-        entry = _Waiting(pixels, loop.create_future())
-        timer = loop.call_at(deadline, _expire, entry.answer)
-        self._queue.append(entry)
-        self._arrived.set()
+        entry = _Waiting(pixels, self._loop.create_future())
+        timer = self._loop.call_at(deadline, _expire, entry.answer)
+        with self._changed:
+            self._queue.append(entry)
+            self._changed.notify()
         try:
             return await entry.answer
         finally:
@@ -125,57 +132,61 @@ class MicroBatcher:
         Returns:
             Whether nothing is running any more.
         """
-        self._closing = True
-        self._arrived.set()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
         _, late = await asyncio.wait(self._slots, timeout=timeout)
-        for slot in late:
-            slot.cancel()
-        for entry in self._queue:
+        with self._changed:
+            left = list(self._queue)
+            self._queue.clear()
+        for entry in left:
             if not entry.answer.done():
                 entry.answer.set_exception(Unavailable("The service is shutting down."))
-        self._queue.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
         return not late
 
-    async def _serve(self, slot: int) -> None:
+    def _serve(self, slot: int) -> None:
         """Run batches until the batcher closes and the queue is empty."""
-        loop = asyncio.get_running_loop()
-        while True:
-            while not self._queue:
-                if self._closing:
-                    return
-                self._arrived.clear()
-                await self._arrived.wait()
-            batch = self._take()
-            if not batch:
-                continue
+        while batch := self._take():
             self._running_since[slot] = time.monotonic()
             try:
-                await loop.run_in_executor(self._threads, self._run_apart, batch, loop)
+                self._run_apart(batch)
             finally:
                 del self._running_since[slot]
 
     def _take(self) -> list[_Waiting]:
-        """The images that wait, oldest first; those that nobody waits for any more are dropped."""
+        """Wait for images and take them, oldest first, up to the maximum.
+
+        Those that nobody waits for any more are dropped. Empty once the batcher is closed.
+        """
         batch: list[_Waiting] = []
-        while self._queue and len(batch) < self._max_batch:
-            entry = self._queue.popleft()
-            if not entry.answer.done():
-                batch.append(entry)
+        with self._changed:
+            while not batch:
+                while not self._queue:
+                    if self._closing:
+                        return batch
+                    self._changed.wait()
+                while self._queue and len(batch) < self._max_batch:
+                    entry = self._queue.popleft()
+                    if not entry.answer.done():
+                        batch.append(entry)
         return batch
 
-    def _run_apart(self, batch: Sequence[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
+    def _run_apart(self, batch: Sequence[_Waiting]) -> None:
         """Run a batch and settle each image; a failure is one image's own."""
         entries = iter(batch)
         for part in run_apart(self._run, [entry.pixels for entry in batch]):
             of_part = list(islice(entries, part.size))
+            settled: list[tuple[asyncio.Future[Row], Row | InferenceFailed]]
             if isinstance(part.outputs, InferenceFailed):
-                loop.call_soon_threadsafe(_settle, of_part[0].answer, part.outputs)
-                continue
-            outputs = zip(of_part, part.outputs.logits, part.outputs.cams, strict=True)
-            for entry, logits, cams in outputs:
-                row = Row(logits, cams, part.started - entry.since, part.ran, part.size)
-                loop.call_soon_threadsafe(_settle, entry.answer, row)
+                settled = [(of_part[0].answer, part.outputs)]
+            else:
+                outputs = zip(part.outputs.logits, part.outputs.cams, strict=True)
+                settled = [
+                    (one.answer, Row(*of_one, part.started - one.since, part.ran, part.size))
+                    for one, of_one in zip(of_part, outputs, strict=True)
+                ]
+            self._loop.call_soon_threadsafe(_settle, settled)
 
 
 def _expire(answer: asyncio.Future[Row]) -> None:
@@ -183,10 +194,11 @@ def _expire(answer: asyncio.Future[Row]) -> None:
         answer.set_exception(DeadlineExceeded("No answer by the deadline; the work was dropped."))
 
 
-def _settle(answer: asyncio.Future[Row], result: Row | InferenceFailed) -> None:
-    if answer.done():  # expired or cancelled while it ran
-        return
-    if isinstance(result, InferenceFailed):
-        answer.set_exception(result)
-    else:
-        answer.set_result(result)
+def _settle(results: Sequence[tuple[asyncio.Future[Row], Row | InferenceFailed]]) -> None:
+    for answer, result in results:
+        if answer.done():  # expired or cancelled while it ran
+            continue
+        if isinstance(result, InferenceFailed):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)

@@ -32,6 +32,7 @@ from service.place import directions
 from service.predictor import Predictor, Prepared
 from service.preprocess import INPUT_SIDE
 from service.preview import preview
+from service.runtime import Outputs, ways
 from service.settings import Settings
 
 LANE = "predict"
@@ -111,7 +112,7 @@ class PredictionLane:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._decoders, self._warm_up)
         self._batcher = MicroBatcher(
-            self._predictor.runtime.run,
+            self._run,
             slots=self._predictor.runtime.slots,
             max_batch=self._settings.max_batch,
             max_waiting=self._settings.queue,
@@ -123,9 +124,17 @@ class PredictionLane:
             notes.append(self._predictor.choice_warning(self._settings.threads))
         for note in filter(None, notes):
             log.warning(note)
-        for way in self._predictor.runtime.ways:
+        for way in ways(self._predictor.runtime):
             for size in range(1, self._settings.max_batch + 1):
                 way.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
+
+    def _run(self, pixels: np.ndarray) -> Outputs:
+        """Run a batch: the lone way only for an image that is the only one in work.
+
+        Beside others it would take the cores from what is being decoded.
+        """
+        runtime = self._predictor.runtime
+        return (runtime.lone if self._admitted == 1 else runtime).run(pixels)
 
     @property
     def ready(self) -> bool:

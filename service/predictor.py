@@ -102,7 +102,8 @@ class Predictor:
             InferenceFailed: The network gave no finite answer.
         """
         prepared = self.prepare(data)
-        return self.answer(prepared, self.runtime.run(prepared.input.pixels[None]).logits[0])
+        outputs = self.runtime.lone.run(prepared.input.pixels[None])
+        return self.answer(prepared, outputs.logits[0])
 
 
 def open_predictor(settings: Settings) -> Predictor:

@@ -91,7 +91,7 @@ class ModelInput:
     @cached_property
     def sha256(self) -> str:
         """Digest of the pixels that are scored: SHA-256 of their little-endian float32 bytes."""
-        return hashlib.sha256(self.pixels.astype("<f4", copy=False).tobytes()).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.pixels, "<f4").data).hexdigest()
 
 
 def preprocess(radiograph: Radiograph) -> ModelInput:

@@ -47,8 +47,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=64,
-        description="Runs at one time that share the threads (OpenVINO only); if unset, a lone "
-        "run has all of them and several have one each.",
+        description="Runs at one time that share the threads (OpenVINO only); if unset, one a "
+        "thread, and a lone run has all of them where that is quicker.",
     )
     check_choice: bool = Field(
         True,
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="Threads of the process that draws heat maps."
     )
     explain_nice: int = Field(
-        10,
+        15,
         ge=0,
         le=19,
         description="How far the process that draws heat maps stands back for predictions.",

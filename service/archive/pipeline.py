@@ -92,7 +92,7 @@ def score_each(
         where it cannot be opened), `InferenceFailed` where the network failed on it, and a plain
         `CxrError` where this software did.
     """
-    runtime = predictor.runtime.ways[-1]
+    runtime = predictor.runtime
     slots = runtime.slots
     batches = max(2 * slots, (ahead or 4 * slots * max_batch) // max_batch)
     remaining = iter(files)

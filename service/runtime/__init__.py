@@ -42,7 +42,7 @@ class Placement:
         threads: Threads for everything that it runs at one time.
         device: What it runs on.
         streams: Runs that share these threads at one time, where the runtime can do that; None
-            lets the load decide.
+            takes one a thread, and for a lone run what is quickest.
     """
 
     threads: int
@@ -56,15 +56,15 @@ class Runtime(Protocol):
     Attributes:
         placement: Where it runs and with how many threads.
         slots: Runs that pay at one time; more only wait for each other.
-        ways: What `run` chooses from, each to be proven and warmed up, the one for many runs at
-            a time last; itself where there is nothing to choose.
+        lone: The same network arranged to answer one image as soon as can be while nothing
+            else is in work; itself where no other way is quicker.
     """
 
     placement: Placement
     slots: int
 
     @property
-    def ways(self) -> Sequence[Runtime]: ...
+    def lone(self) -> Runtime: ...
 
     def run(self, pixels: np.ndarray) -> Outputs:
         """Score float32 (N, 1, 224, 224) in [0, 1]; a row's answer is its own."""
@@ -116,7 +116,7 @@ def load_runtime(
         variant: What to load.
         threads: Threads for one run; None takes what the process may use.
         device: What to run on.
-        streams: Runs at one time that share the threads; None lets the load decide.
+        streams: Runs at one time that share the threads; None as for `Placement`.
 
     Raises:
         BundleRefused: The variant cannot run here, or its file cannot be loaded.
@@ -143,17 +143,21 @@ def open_runtime(
         variant: What to load.
         threads: Threads for everything that runs at one time; None takes what the process may use.
         device: What to run on.
-        streams: Runs at one time that share the threads; None lets the load decide, where the
-            runtime can do that.
+        streams: Runs at one time that share the threads; None as for `Placement`.
 
     Raises:
         BundleRefused: The variant cannot run here, its file cannot be loaded, or it answers the
             golden input otherwise than the library did.
     """
     runtime = load_runtime(bundle.folder, variant, threads, device, streams)
-    for way in runtime.ways:
+    for way in ways(runtime):
         prove(way, bundle, variant)
     return runtime
+
+
+def ways(runtime: Runtime) -> Sequence[Runtime]:
+    """A runtime and its lone one where that is another: each is proven and warmed up by itself."""
+    return (runtime,) if runtime.lone is runtime else (runtime.lone, runtime)
 
 
 def prove(runtime: Runtime, bundle: Bundle, variant: Variant) -> float:

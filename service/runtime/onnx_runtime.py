@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,8 @@ class OnnxRuntime:
         self.placement = placement
 
     @property
-    def ways(self) -> Sequence[OnnxRuntime]:
-        return (self,)
+    def lone(self) -> OnnxRuntime:
+        return self
 
     def run(self, pixels: np.ndarray) -> Outputs:
         logits, cams = self._session.run(["logits", "cams"], {"pixels": pixels})

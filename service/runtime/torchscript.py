@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ class TorchScriptRuntime:
         self.placement = placement
 
     @property
-    def ways(self) -> Sequence[TorchScriptRuntime]:
-        return (self,)
+    def lone(self) -> TorchScriptRuntime:
+        return self
 
     def run(self, pixels: np.ndarray) -> Outputs:
         with torch.inference_mode():

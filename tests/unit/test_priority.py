@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from service.priority import start_behind
+
 AUTOGROUP = Path("/proc/self/autogroup")
 TOLD = """
 import os
@@ -52,3 +54,39 @@ def test_a_session_shared_with_others_is_left_alone():
     before = AUTOGROUP.read_text()  # empty where nothing began a session since the kernel started
     _stand_back(7, own_session=False)
     assert AUTOGROUP.read_text() == before
+
+
+NICE_OF_THREADS = """
+import os
+from threading import Thread, get_native_id
+from service.priority import start_behind
+
+told = []
+
+def start():
+    thread = Thread(target=lambda: told.append(os.getpriority(os.PRIO_PROCESS, get_native_id())))
+    thread.start()
+    thread.join()
+    return "started"
+
+print(start_behind(4, start), told[0] - os.nice(0))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a nice value is a process's elsewhere")
+def test_threads_stand_back_for_the_rest_of_their_process():
+    """What is started behind has a lower priority; the thread that asked for it keeps its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", NICE_OF_THREADS], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["started", "4"]
+
+
+def test_what_the_start_raises_is_passed_on():
+    """A fault while starting reaches the caller as it is."""
+
+    def start():
+        raise LookupError("no such model")
+
+    with pytest.raises(LookupError, match="no such model"):
+        start_behind(1, start)
