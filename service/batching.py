@@ -1,7 +1,7 @@
 """Adaptive micro-batching: what is queued when a slot falls free is run together.
 
-Nothing ever waits for company. An idle runtime takes a lone image at once; a busy one finds a
-queue when it is done and takes all of it, up to a maximum. The batch size follows the load by
+Nothing ever waits for company. An idle slot takes a lone image at once; a busy one finds a queue
+when it is done and takes its share of it, up to a maximum. The batch size follows the load by
 itself, and there is no window to tune.
 """
 
@@ -12,14 +12,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
 from service.apart import BatchOutputs, run_apart
 from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Unavailable
+
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +82,11 @@ class MicroBatcher:
         self._closing = False
         self._running_since: dict[int, float] = {}
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="runtime")
-        self._slots = [
-            self._loop.run_in_executor(self._threads, self._serve, slot) for slot in range(slots)
-        ]
+        self._slots = [self._loop.create_future() for _ in range(slots)]
+        for slot in range(slots):
+            # Daemons: a runtime that hangs must not keep the process from its end.
+            name = f"runtime_{slot}"
+            threading.Thread(target=self._serve, args=(slot,), name=name, daemon=True).start()
 
     @property
     def waiting(self) -> int:
@@ -142,7 +146,6 @@ class MicroBatcher:
         for entry in left:
             if not entry.answer.done():
                 entry.answer.set_exception(Unavailable("The service is shutting down."))
-        self._threads.shutdown(wait=False, cancel_futures=True)
         return not late
 
     def _serve(self, slot: int) -> None:
@@ -153,6 +156,7 @@ class MicroBatcher:
                 self._run_apart(batch)
             finally:
                 del self._running_since[slot]
+        self._tell(self._slots[slot].set_result, None)
 
     def _take(self) -> list[_Waiting]:
         """Wait for images and take them, oldest first, up to the maximum.
@@ -166,7 +170,9 @@ class MicroBatcher:
                     if self._closing:
                         return batch
                     self._changed.wait()
-                while self._queue and len(batch) < self._max_batch:
+                # No more than a slot's share: what one takes beyond it waits while others idle.
+                share = -(-len(self._queue) // len(self._slots))
+                while self._queue and len(batch) < min(share, self._max_batch):
                     entry = self._queue.popleft()
                     if not entry.answer.done():
                         batch.append(entry)
@@ -186,7 +192,12 @@ class MicroBatcher:
                     (one.answer, Row(*of_one, part.started - one.since, part.ran, part.size))
                     for one, of_one in zip(of_part, outputs, strict=True)
                 ]
-            self._loop.call_soon_threadsafe(_settle, settled)
+            self._tell(_settle, settled)
+
+    def _tell(self, callback: Callable[[Said], None], said: Said) -> None:
+        """Call back on the event loop."""
+        with suppress(RuntimeError):  # it is gone, and with it whoever waits
+            self._loop.call_soon_threadsafe(callback, said)
 
 
 def _expire(answer: asyncio.Future[Row]) -> None:

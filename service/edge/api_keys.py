@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.requests import HTTPConnection
@@ -92,6 +93,7 @@ class ApiKeys:
         return any(same)
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether an address is reached from its own machine only; a name counts as no."""
     try:

@@ -188,3 +188,18 @@ async def test_two_slots_run_two_batches_at_a_time(network):
     network.gate.set()
     await asyncio.gather(first, second)
     await batcher.close(LONG)
+
+
+async def test_a_slot_takes_no_more_than_its_share(network):
+    """Of four images that wait for two slots neither takes more than two."""
+    batcher = MicroBatcher(network.run, slots=2, max_batch=4)
+    network.gate.clear()
+    busy = [asyncio.create_task(batcher.submit(image(0.5), soon())) for _ in range(2)]
+    await until(lambda: len(network.batches) == 2)
+    queued = [asyncio.create_task(batcher.submit(image(0.1), soon())) for _ in range(4)]
+    await until(lambda: batcher.waiting == 4)
+    network.gate.set()
+    await asyncio.gather(*busy, *queued)
+    assert max(network.batches) == 2
+    assert sum(network.batches) == 6
+    await batcher.close(LONG)
