@@ -171,8 +171,8 @@ class MicroBatcher:
                         return batch
                     self._changed.wait()
                 # No more than a slot's share: what one takes beyond it waits while others idle.
-                share = -(-len(self._queue) // len(self._slots))
-                while self._queue and len(batch) < min(share, self._max_batch):
+                share = min(-(-len(self._queue) // len(self._slots)), self._max_batch)
+                while self._queue and len(batch) < share:
                     entry = self._queue.popleft()
                     if not entry.answer.done():
                         batch.append(entry)
