@@ -26,6 +26,7 @@ import openvino
 from openvino import opset13 as ops
 
 from export.calibration import Calibration
+from service.runtime.openvino_core import core
 
 # Read when NNCF is imported. Without it NNCF reports what it does to its makers.
 os.environ.setdefault("NNCF_CI", "1")
@@ -50,7 +51,7 @@ Validate = Callable[[Any, Iterable[Any]], float]
 
 def read_network(onnx: Path) -> Any:
     """The ONNX graph as OpenVINO reads it."""
-    return openvino.Core().read_model(onnx)
+    return core().read_model(onnx)
 
 
 def quantise(network: Any, calibration: Calibration) -> Any:
@@ -195,7 +196,7 @@ def channel_ranges(
         for name in names
         for reduce in (ops.reduce_min, ops.reduce_max)
     ]
-    model = openvino.Core().compile_model(
+    model = core().compile_model(
         openvino.Model(results, watched.get_parameters()),
         "CPU",
         {"INFERENCE_PRECISION_HINT": "f32"},

@@ -41,6 +41,8 @@ def measure_ceiling(precision: Arithmetic, threads: int) -> Ceiling:
     import openvino
     from openvino import opset13 as ops
 
+    from service.runtime.openvino_core import core
+
     rng = np.random.default_rng(0)
     right = rng.uniform(-1, 1, (SIDE, SIDE)).astype(np.float32)
     left = ops.parameter([SIDE, SIDE], np.float32, name="left")
@@ -52,7 +54,7 @@ def measure_ceiling(precision: Arithmetic, threads: int) -> Ceiling:
         product = _quantised(ops.relu(product), 256)
     model = openvino.Model([ops.result(product)], [left])
     hint = "bf16" if precision == "bfloat16" else "f32"
-    compiled = openvino.Core().compile_model(
+    compiled = core().compile_model(
         model, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
     )
     request = compiled.create_infer_request()

@@ -7,13 +7,13 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import openvino
 
 from service.bundle import Variant
 from service.errors import BundleRefused
 from service.priority import start_behind
 from service.runtime import Device, Outputs, Placement, Runtime
 from service.runtime.lone import lone_runtime
+from service.runtime.openvino_core import core
 
 _DEVICES: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 
@@ -58,7 +58,7 @@ def why_not(variant: Variant, device: Device) -> str | None:
     """Why OpenVINO cannot run a variant on a device here; None where it can."""
     if device not in _DEVICES:
         return f"OpenVINO knows no device {device}; it has cpu and gpu"
-    found = openvino.Core().available_devices
+    found = core().available_devices
     if not any(name.split(".")[0] == _DEVICES[device] for name in found):
         return f"OpenVINO finds no {_DEVICES[device]} here, only {', '.join(found) or 'nothing'}"
     return None
@@ -94,8 +94,7 @@ def _compile(folder: Path, variant: Variant, placement: Placement, streams: int)
             "ENABLE_CPU_PINNING": False,
         }
     try:
-        core = openvino.Core()
-        model = core.compile_model(core.read_model(path), _DEVICES[placement.device], config)
+        model = core().compile_model(core().read_model(path), _DEVICES[placement.device], config)
     except RuntimeError as error:
         raise BundleRefused(f"{path} cannot be loaded by OpenVINO: {error}") from error
     return OpenVinoRuntime(model, placement, streams)
