@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -20,6 +22,10 @@ class ExportableNetwork(nn.Module):
     the class activation maps (Zhou et al. 2016), which at this layer are Grad-CAM before its
     ReLU, up to the factor 1/49 of the average (Selvaraju et al. 2017, section 3).
 
+    For the same reason a transition averages before its 1 x 1 convolution, which has no bias, and
+    not after it: both are linear, one over places and one over channels, so their order changes
+    nothing but a quarter of the places are left to multiply. That is 8 % of the network's work.
+
     Args:
         library: A `torchxrayvision.models.DenseNet` in evaluation mode; its tensors are shared.
     """
@@ -29,7 +35,8 @@ class ExportableNetwork(nn.Module):
         features = library.features
         self.stem = nn.Sequential(*(features[i] for i in range(4)))
         for name in STAGES[1:]:
-            self.add_module(name, getattr(features, name))
+            stage = getattr(features, name)
+            self.add_module(name, _averaged_first(stage) if "transition" in name else stage)
         classes, channels = library.classifier.weight.shape
         self.classes = nn.Conv2d(channels, classes, kernel_size=1, bias=False)
         self.classes.weight = nn.Parameter(library.classifier.weight[:, :, None, None])
@@ -50,3 +57,9 @@ class ExportableNetwork(nn.Module):
             features = getattr(self, name)(features)
         cams = self.classes(F.relu(features))
         return cams.mean(dim=(2, 3)) + self.bias, cams
+
+
+def _averaged_first(transition: nn.Module) -> nn.Sequential:
+    """A transition of torchvision's DenseNet with its last two steps in the other order."""
+    steps = (transition.norm, transition.relu, transition.pool, transition.conv)
+    return nn.Sequential(OrderedDict(zip(("norm", "relu", "pool", "conv"), steps, strict=True)))

@@ -118,12 +118,14 @@ def kept_in_float(network: Any) -> list[str]:
 
     The first convolution: its input spans [-1024, 1024] in one channel, and every error there
     goes through the whole network. The last, whose output is the class activation maps: one
-    range for all classes turns the classes with small maps, and the logits, into constants. And
-    the average over those maps, or a logit would no longer be the mean of its map.
+    range for all classes turns the classes with small maps, and the logits, into constants. The
+    average over those maps, or a logit would no longer be the mean of its map. And what a
+    transition averages: rounded before the average and again behind it, it would cost a fifth more
+    drift for 2.5 % more speed.
     """
     nodes = list(network.get_ordered_ops())
     convolutions = [node for node in nodes if node.get_type_name() == "Convolution"]
-    averages = [node for node in nodes if node.get_type_name() == "ReduceMean"]
+    averages = [node for node in nodes if node.get_type_name() in ("ReduceMean", "AvgPool")]
     return [node.get_friendly_name() for node in (convolutions[0], convolutions[-1], *averages)]
 
 
