@@ -1,8 +1,8 @@
 """Adaptive micro-batching: what is queued when a slot falls free is run together.
 
 Nothing ever waits for company. An idle slot takes a lone image at once; a busy one finds a queue
-when it is done and takes its share of it, up to a maximum. The batch size follows the load by
-itself, and there is no window to tune.
+when it is done and takes of its share as large a batch as the runtime is made for. The batch size
+follows the load by itself, and there is no window to tune.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class MicroBatcher:
     Args:
         run: Scores float32 (N, 1, 224, 224); called in a slot's thread.
         slots: Batches that may run at the same time.
-        max_batch: Images of one batch at the most.
+        sizes: Images of a batch, ascending from 1: the runtime is made for batches of these.
         max_waiting: Images in the queue at the most; those that run do not count.
     """
 
@@ -71,11 +71,11 @@ class MicroBatcher:
         run: Callable[[np.ndarray], BatchOutputs],
         *,
         slots: int = 1,
-        max_batch: int = 8,
+        sizes: Sequence[int] = (1,),
         max_waiting: int = 128,
     ) -> None:
         self._run = run
-        self._max_batch = max_batch
+        self._sizes = tuple(sizes)
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
         self._changed = threading.Condition()
@@ -159,7 +159,7 @@ class MicroBatcher:
         self._tell(self._slots[slot].set_result, None)
 
     def _take(self) -> list[_Waiting]:
-        """Wait for images and take them, oldest first, up to the maximum.
+        """Wait for images and take a batch of them, oldest first.
 
         Those that nobody waits for any more are dropped. Empty once the batcher is closed.
         """
@@ -171,8 +171,9 @@ class MicroBatcher:
                         return batch
                     self._changed.wait()
                 # No more than a slot's share: what one takes beyond it waits while others idle.
-                share = min(-(-len(self._queue) // len(self._slots)), self._max_batch)
-                while self._queue and len(batch) < share:
+                share = -(-len(self._queue) // len(self._slots))
+                size = max(size for size in self._sizes if size <= share)
+                while self._queue and len(batch) < size:
                     entry = self._queue.popleft()
                     if not entry.answer.done():
                         batch.append(entry)

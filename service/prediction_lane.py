@@ -32,7 +32,7 @@ from service.place import directions
 from service.predictor import Predictor, Prepared
 from service.preprocess import INPUT_SIDE
 from service.preview import preview
-from service.runtime import Outputs, ways
+from service.runtime import Outputs, batch_sizes, ways
 from service.settings import Settings
 
 LANE = "predict"
@@ -114,7 +114,7 @@ class PredictionLane:
         self._batcher = MicroBatcher(
             self._run,
             slots=self._predictor.runtime.slots,
-            max_batch=self._settings.max_batch,
+            sizes=batch_sizes(self._predictor.runtime, self._settings.max_batch),
             max_waiting=self._settings.queue,
         )
 
@@ -125,7 +125,7 @@ class PredictionLane:
         for note in filter(None, notes):
             log.warning(note)
         for way in ways(self._predictor.runtime):
-            for size in range(1, self._settings.max_batch + 1):
+            for size in batch_sizes(way, self._settings.max_batch):
                 way.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
 
     def _run(self, pixels: np.ndarray) -> Outputs:

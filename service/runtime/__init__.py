@@ -56,12 +56,17 @@ class Runtime(Protocol):
     Attributes:
         placement: Where it runs and with how many threads.
         slots: Runs that pay at one time; more only wait for each other.
+        batches: Batch sizes that it is made for, ascending from 1; None where it is for any. A
+            batch of another size is answered too, in pieces.
         lone: The same network arranged to answer one image as soon as can be while nothing
             else is in work; itself where no other way is quicker.
     """
 
     placement: Placement
     slots: int
+
+    @property
+    def batches(self) -> tuple[int, ...] | None: ...
 
     @property
     def lone(self) -> Runtime: ...
@@ -158,6 +163,12 @@ def open_runtime(
 def ways(runtime: Runtime) -> Sequence[Runtime]:
     """A runtime and its lone one where that is another: each is proven and warmed up by itself."""
     return (runtime,) if runtime.lone is runtime else (runtime.lone, runtime)
+
+
+def batch_sizes(runtime: Runtime, most: int) -> tuple[int, ...]:
+    """Sizes of batches to give to a runtime, ascending from 1, where none may be over `most`."""
+    made_for = runtime.batches or range(1, most + 1)
+    return tuple(size for size in made_for if size <= most)
 
 
 def prove(runtime: Runtime, bundle: Bundle, variant: Variant) -> float:

@@ -12,6 +12,7 @@ from service.bundle import Variant
 from service.errors import BundleRefused
 from service.priority import start_behind
 from service.runtime import Device, Outputs, Placement, Runtime
+from service.runtime.fixed_batches import FixedBatches
 from service.runtime.lone import lone_runtime
 from service.runtime.openvino_core import core
 
@@ -30,17 +31,26 @@ as they were, and the event loop waits less for a core."""
 _SPARE_REQUESTS = 1
 """Requests beyond the streams: one can be filled and emptied while the others run."""
 
+BATCHES = (1, 4)
+"""Batch sizes that the network is compiled for on a processor. With its size left open, OpenVINO
+takes 3 to 5 % longer; an image costs 8 % less in four than alone, and no less in eight."""
+
 
 class OpenVinoRuntime:
     """A compiled model and its requests; each run takes one and gives it back."""
 
+    batches: tuple[int, ...] | None = None
+
     def __init__(self, model: Any, placement: Placement, streams: int) -> None:
         self.placement = placement
         self.slots = streams
-        self.lone: Runtime = self
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(streams + _SPARE_REQUESTS):
             self._requests.put(model.create_infer_request())
+
+    @property
+    def lone(self) -> OpenVinoRuntime:
+        return self
 
     def run(self, pixels: np.ndarray) -> Outputs:
         request = self._requests.get()
@@ -72,18 +82,28 @@ def open_variant(folder: Path, variant: Variant, placement: Placement) -> Runtim
     Raises:
         BundleRefused: OpenVINO cannot load it, or not on that device.
     """
-    if placement.streams is not None:
-        return _compile(folder, variant, placement, placement.streams)
-    if placement.device != "cpu" or placement.threads == 1:
-        return _compile(folder, variant, placement, 1)
+    if placement.device != "cpu":
+        return _compile(folder, variant, placement, None, placement.streams or 1)
+    if placement.streams is not None or placement.threads == 1:
+        return _on_cpu(folder, variant, placement, placement.streams or 1)
     narrow = start_behind(
-        _STANDS_BACK, lambda: _compile(folder, variant, placement, placement.threads)
+        _STANDS_BACK, lambda: _on_cpu(folder, variant, placement, placement.threads)
     )
-    narrow.lone = lone_runtime(_compile(folder, variant, placement, 1), narrow)
+    wide = FixedBatches({1: _compile(folder, variant, placement, 1, 1)})
+    narrow.lone = lone_runtime(wide, narrow)
     return narrow
 
 
-def _compile(folder: Path, variant: Variant, placement: Placement, streams: int) -> OpenVinoRuntime:
+def _on_cpu(folder: Path, variant: Variant, placement: Placement, streams: int) -> FixedBatches:
+    return FixedBatches(
+        {size: _compile(folder, variant, placement, size, streams) for size in BATCHES}
+    )
+
+
+def _compile(
+    folder: Path, variant: Variant, placement: Placement, size: int | None, streams: int
+) -> OpenVinoRuntime:
+    """Compile for batches of one size, or of any where it is left open."""
     path = folder / variant.files[0]
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[variant.precision]}
     if placement.device == "cpu":
@@ -94,7 +114,10 @@ def _compile(folder: Path, variant: Variant, placement: Placement, streams: int)
             "ENABLE_CPU_PINNING": False,
         }
     try:
-        model = core().compile_model(core().read_model(path), _DEVICES[placement.device], config)
+        network = core().read_model(path)
+        if size is not None:
+            network.reshape([size, *network.input("pixels").partial_shape[1:]])
+        model = core().compile_model(network, _DEVICES[placement.device], config)
     except RuntimeError as error:
         raise BundleRefused(f"{path} cannot be loaded by OpenVINO: {error}") from error
     return OpenVinoRuntime(model, placement, streams)

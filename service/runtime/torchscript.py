@@ -16,6 +16,7 @@ class TorchScriptRuntime:
     """A traced network."""
 
     slots = 1
+    batches = None
 
     def __init__(self, network: torch.jit.ScriptModule, placement: Placement) -> None:
         self._network = network

@@ -35,6 +35,7 @@ class Constant:
     """A runtime that answers everything with 1, and remembers what it was given."""
 
     slots = 1
+    batches = None
     placement = Placement(1)
 
     def __init__(self):

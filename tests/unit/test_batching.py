@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -52,6 +53,10 @@ async def until(condition) -> None:
             await asyncio.sleep(0.001)
 
 
+def all_wait(batcher: MicroBatcher, images: int) -> bool:
+    return batcher.waiting == images
+
+
 @pytest.fixture
 def network():
     network = Network()
@@ -61,7 +66,7 @@ def network():
 
 @pytest.fixture
 async def batcher(network):
-    batcher = MicroBatcher(network.run, max_batch=4, max_waiting=6)
+    batcher = MicroBatcher(network.run, sizes=range(1, 5), max_waiting=6)
     yield batcher
     network.gate.set()
     await batcher.close(LONG)
@@ -85,7 +90,7 @@ async def test_a_lone_image_runs_at_once_and_alone(batcher, network):
 
 
 async def test_what_queued_meanwhile_runs_together_up_to_the_maximum(batcher, network):
-    """A busy runtime finds a queue and takes it in batches of at most max_batch, oldest first."""
+    """A busy runtime finds a queue and takes it in batches up to the largest size, oldest first."""
     first = await held(batcher, network)
     rest = [asyncio.create_task(batcher.submit(image(n / 10), soon())) for n in range(6)]
     await until(lambda: batcher.waiting == 6)
@@ -157,7 +162,7 @@ async def test_a_failing_image_fails_alone(batcher, network, bad):
 
 async def test_closing_answers_what_was_accepted_and_refuses_the_rest(network):
     """A batcher that closes finishes its queue; later images are told that it is closing."""
-    batcher = MicroBatcher(network.run, max_batch=2)
+    batcher = MicroBatcher(network.run, sizes=range(1, 3))
     tasks = [asyncio.create_task(batcher.submit(image(0.1), soon())) for _ in range(5)]
     await asyncio.sleep(0)
     await batcher.close(LONG)
@@ -168,7 +173,7 @@ async def test_closing_answers_what_was_accepted_and_refuses_the_rest(network):
 
 async def test_closing_does_not_wait_for_a_hung_runtime_beyond_its_time(network):
     """What cannot be finished in time is told so."""
-    batcher = MicroBatcher(network.run, max_batch=1)
+    batcher = MicroBatcher(network.run, sizes=(1,))
     running = await held(batcher, network)
     queued = asyncio.create_task(batcher.submit(image(0.1), soon()))
     await until(lambda: batcher.waiting == 1)
@@ -181,7 +186,7 @@ async def test_closing_does_not_wait_for_a_hung_runtime_beyond_its_time(network)
 
 async def test_two_slots_run_two_batches_at_a_time(network):
     """With two slots a second image does not wait for the first."""
-    batcher = MicroBatcher(network.run, slots=2, max_batch=1)
+    batcher = MicroBatcher(network.run, slots=2, sizes=(1,))
     first = await held(batcher, network)
     second = asyncio.create_task(batcher.submit(image(0.2), soon()))
     await until(lambda: len(network.batches) == 2)
@@ -192,7 +197,7 @@ async def test_two_slots_run_two_batches_at_a_time(network):
 
 async def test_a_slot_takes_no_more_than_its_share(network):
     """Of four images that wait for two slots neither takes more than two."""
-    batcher = MicroBatcher(network.run, slots=2, max_batch=4)
+    batcher = MicroBatcher(network.run, slots=2, sizes=range(1, 5))
     network.gate.clear()
     busy = [asyncio.create_task(batcher.submit(image(0.5), soon())) for _ in range(2)]
     await until(lambda: len(network.batches) == 2)
@@ -202,4 +207,19 @@ async def test_a_slot_takes_no_more_than_its_share(network):
     await asyncio.gather(*busy, *queued)
     assert max(network.batches) == 2
     assert sum(network.batches) == 6
+    await batcher.close(LONG)
+
+
+async def test_a_share_that_fills_no_batch_runs_one_by_one(network):
+    """A runtime made for batches of one and of four gets no other size: of five that wait it takes
+    four, of three one after the other."""
+    batcher = MicroBatcher(network.run, sizes=(1, 4))
+    for waiting, expected in ((5, [1, 4, 1]), (3, [1, 1, 1, 1])):
+        network.batches.clear()
+        first = await held(batcher, network)
+        rest = [asyncio.create_task(batcher.submit(image(0.1), soon())) for _ in range(waiting)]
+        await until(partial(all_wait, batcher, waiting))
+        network.gate.set()
+        await asyncio.gather(first, *rest)
+        assert network.batches == expected
     await batcher.close(LONG)

@@ -19,6 +19,7 @@ class Slow:
     """A runtime that takes so many seconds."""
 
     slots = 1
+    batches = None
     placement = Placement(2)
 
     def __init__(self, seconds: float) -> None:

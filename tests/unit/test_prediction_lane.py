@@ -23,6 +23,7 @@ class Noted:
     """A runtime that notes how many images it was given, and can be held."""
 
     slots = 2
+    batches = None
     placement = Placement(2)
 
     def __init__(self, lone: Noted | None = None) -> None:
