@@ -98,7 +98,7 @@ def main(images: tuple[Path, ...], seconds: float, batch: int) -> None:
         predictor.runtime.run(pixels)
         return batch
 
-    slots = predictor.runtime.slots
+    slots = predictor.runtime.slots + predictor.runtime.spare
     pool = ThreadPoolExecutor(settings.decoders)
     report = {
         "runtime": predictor.model.runtime,

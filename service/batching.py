@@ -11,8 +11,8 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -23,6 +23,7 @@ from service.apart import BatchOutputs, run_apart
 from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Unavailable
 
 Said = TypeVar("Said")
+Settled = tuple["asyncio.Future[Row]", "Row | Exception"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,23 +46,33 @@ class Row:
 
 
 @dataclass(eq=False)
-class _Waiting:
-    """An image in the queue."""
+class Expected:
+    """An image that is on its way to the runtime.
 
-    pixels: np.ndarray
+    Attributes:
+        answer: What it is awaited by, on the event loop.
+    """
+
     answer: asyncio.Future[Row]
-    since: float = field(default_factory=time.monotonic)
+    _pixels: np.ndarray = field(init=False)
+    _since: float = field(init=False)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody still waits for the answer; may be asked in any thread."""
+        return not self.answer.done()
 
 
 class MicroBatcher:
     """A bounded queue in front of a runtime.
 
-    Each slot is a thread that takes its next batch from the queue by itself: a runtime never
-    stands still until the event loop comes round to it.
+    Each slot is a thread that takes its next batch from the queue by itself, and whoever has an
+    image's pixels puts them there by itself, in any thread: between the two nothing waits for the
+    event loop to come round to it.
 
     Args:
         run: Scores float32 (N, 1, 224, 224); called in a slot's thread.
-        slots: Batches that may run at the same time.
+        slots: Batches that the runtime may be given at one time.
         sizes: Images of a batch, ascending from 1: the runtime is made for batches of these.
         max_waiting: Images in the queue at the most; those that run do not count.
     """
@@ -77,7 +88,8 @@ class MicroBatcher:
         self._run = run
         self._sizes = tuple(sizes)
         self._max_waiting = max_waiting
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Expected] = deque()
+        self._expected: set[Expected] = set()
         self._changed = threading.Condition()
         self._closing = False
         self._running_since: dict[int, float] = {}
@@ -103,32 +115,58 @@ class MicroBatcher:
         now = time.monotonic()
         return any(now - since > limit for since in list(self._running_since.values()))
 
-    async def submit(self, pixels: np.ndarray, deadline: float) -> Row:
-        """Queue one image and wait for its outputs.
+    @contextmanager
+    def expect(self, deadline: float) -> Iterator[Expected]:
+        """Announce an image whose pixels are still to come; on the event loop.
+
+        Its `answer` may raise DeadlineExceeded, InferenceFailed (the runtime failed on this image),
+        Overloaded (the queue was full when the pixels came), Unavailable (the batcher closed before
+        they came) or what `refuse` was told. Once the block is left nobody waits for it any more.
 
         Args:
-            pixels: float32 (1, 224, 224) in [0, 1].
             deadline: On the event loop's clock. Work that would start later is not started.
 
         Raises:
-            Overloaded: The queue is full.
             Unavailable: The batcher is closing.
-            DeadlineExceeded: No answer by the deadline.
-            InferenceFailed: The runtime failed on this image.
         """
         if self._closing:
-            raise Unavailable("The service is shutting down.")
-        if self.full:
-            raise Overloaded("The queue is full; try again in a moment.")
-        entry = _Waiting(pixels, self._loop.create_future())
-        timer = self._loop.call_at(deadline, _expire, entry.answer)
-        with self._changed:
-            self._queue.append(entry)
-            self._changed.notify()
+            raise _closing()
+        one = Expected(self._loop.create_future())
+        timer = self._loop.call_at(deadline, _expire, one.answer)
+        self._expected.add(one)
         try:
-            return await entry.answer
+            yield one
         finally:
             timer.cancel()
+            self._expected.discard(one)
+            one.answer.cancel()
+
+    def put(self, one: Expected, pixels: np.ndarray) -> None:
+        """Queue an image that was expected; in any thread.
+
+        Args:
+            one: From `expect`.
+            pixels: float32 (1, 224, 224) in [0, 1].
+        """
+        one._pixels, one._since = pixels, time.monotonic()
+        with self._changed:
+            if self._closing or self.full:
+                fault = _closing() if self._closing else _full()
+            else:
+                self._queue.append(one)
+                self._changed.notify()
+                return
+        self.refuse(one, fault)
+
+    def refuse(self, one: Expected, fault: Exception) -> None:
+        """Answer an image that was expected with a fault; in any thread."""
+        self._tell(_settle, [(one.answer, fault)])
+
+    async def submit(self, pixels: np.ndarray, deadline: float) -> Row:
+        """Queue an image whose pixels are there and wait for its outputs; as `expect`."""
+        with self.expect(deadline) as one:
+            self.put(one, pixels)
+            return await one.answer
 
     async def close(self, timeout: float) -> bool:
         """Answer what was accepted, for up to `timeout` seconds, and stop.
@@ -141,11 +179,10 @@ class MicroBatcher:
             self._changed.notify_all()
         _, late = await asyncio.wait(self._slots, timeout=timeout)
         with self._changed:
-            left = list(self._queue)
             self._queue.clear()
-        for entry in left:
-            if not entry.answer.done():
-                entry.answer.set_exception(Unavailable("The service is shutting down."))
+        for one in self._expected:
+            if one.wanted:
+                one.answer.set_exception(_closing())
         return not late
 
     def _serve(self, slot: int) -> None:
@@ -158,12 +195,12 @@ class MicroBatcher:
                 del self._running_since[slot]
         self._tell(self._slots[slot].set_result, None)
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Expected]:
         """Wait for images and take a batch of them, oldest first.
 
         Those that nobody waits for any more are dropped. Empty once the batcher is closed.
         """
-        batch: list[_Waiting] = []
+        batch: list[Expected] = []
         with self._changed:
             while not batch:
                 while not self._queue:
@@ -174,23 +211,22 @@ class MicroBatcher:
                 share = -(-len(self._queue) // len(self._slots))
                 size = max(size for size in self._sizes if size <= share)
                 while self._queue and len(batch) < size:
-                    entry = self._queue.popleft()
-                    if not entry.answer.done():
-                        batch.append(entry)
+                    if (one := self._queue.popleft()).wanted:
+                        batch.append(one)
         return batch
 
-    def _run_apart(self, batch: Sequence[_Waiting]) -> None:
+    def _run_apart(self, batch: Sequence[Expected]) -> None:
         """Run a batch and settle each image; a failure is one image's own."""
-        entries = iter(batch)
-        for part in run_apart(self._run, [entry.pixels for entry in batch]):
-            of_part = list(islice(entries, part.size))
-            settled: list[tuple[asyncio.Future[Row], Row | InferenceFailed]]
+        images = iter(batch)
+        for part in run_apart(self._run, [one._pixels for one in batch]):
+            of_part = list(islice(images, part.size))
+            settled: list[Settled]
             if isinstance(part.outputs, InferenceFailed):
                 settled = [(of_part[0].answer, part.outputs)]
             else:
                 outputs = zip(part.outputs.logits, part.outputs.cams, strict=True)
                 settled = [
-                    (one.answer, Row(*of_one, part.started - one.since, part.ran, part.size))
+                    (one.answer, Row(*of_one, part.started - one._since, part.ran, part.size))
                     for one, of_one in zip(of_part, outputs, strict=True)
                 ]
             self._tell(_settle, settled)
@@ -206,11 +242,19 @@ def _expire(answer: asyncio.Future[Row]) -> None:
         answer.set_exception(DeadlineExceeded("No answer by the deadline; the work was dropped."))
 
 
-def _settle(results: Sequence[tuple[asyncio.Future[Row], Row | InferenceFailed]]) -> None:
+def _settle(results: Sequence[Settled]) -> None:
     for answer, result in results:
         if answer.done():  # expired or cancelled while it ran
             continue
-        if isinstance(result, InferenceFailed):
+        if isinstance(result, Exception):
             answer.set_exception(result)
         else:
             answer.set_result(result)
+
+
+def _closing() -> Unavailable:
+    return Unavailable("The service is shutting down.")
+
+
+def _full() -> Overloaded:
+    return Overloaded("The queue is full; try again in a moment.")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
 from service.answer import Prediction
-from service.batching import MicroBatcher, Row
+from service.batching import Expected, MicroBatcher, Row
 from service.cam.classmap import class_activation_map
 from service.cam.request import MapRequest
 from service.errors import CxrError, DeadlineExceeded, Overloaded, Unavailable
@@ -39,6 +41,11 @@ LANE = "predict"
 
 SHARE_OF_DEADLINE = 0.7
 """Of the deadline, what the expected wait may take up; the rest is for decoding and for error."""
+
+_QUIET_SECONDS = 0.5
+"""Without two images in work at one time, after which the next is expected to stay alone. Where
+images come at random, one that is alone is often joined by another before it is done, and a run on
+all threads is what the other then waits for."""
 
 _LEARNING = 0.05
 """Weight of the newest image in the speed of late."""
@@ -89,6 +96,25 @@ class Scored:
     timings: Timings
 
 
+@dataclass(eq=False)
+class _Decoding:
+    """An image that is with the decoders.
+
+    Attributes:
+        data: The file.
+        expected: Who waits for it.
+        begun: When it came to them, on the monotonic clock.
+        prepared: What they made of it.
+        seconds: That it took, waiting for one of them included.
+    """
+
+    data: bytes
+    expected: Expected
+    begun: float = field(default_factory=time.monotonic)
+    prepared: Prepared = field(init=False)
+    seconds: float = field(init=False)
+
+
 class PredictionLane:
     """Everything between the bytes of an image and its answer, for many callers at once.
 
@@ -103,18 +129,23 @@ class PredictionLane:
         self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
         self._batcher: MicroBatcher | None = None
         self._admitted = 0
+        self._company_until = -math.inf
         # What may be in work at one time: waiting, running, and being decoded to be next.
         self._capacity = settings.queue + 2 * settings.max_batch
         self._seconds_an_image = 0.0
+        self._queue_depth = QUEUE_DEPTH.labels(LANE)
+        self._queue_seconds = QUEUE_SECONDS.labels(LANE)
+        self._inference_seconds = INFERENCE_SECONDS.labels(LANE)
 
     async def start(self) -> None:
         """Say what there is to say of the runtime, warm every batch size up, then take work."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._decoders, self._warm_up)
+        runtime = self._predictor.runtime
         self._batcher = MicroBatcher(
             self._run,
-            slots=self._predictor.runtime.slots,
-            sizes=batch_sizes(self._predictor.runtime, self._settings.max_batch),
+            slots=runtime.slots + runtime.spare,
+            sizes=batch_sizes(runtime, self._settings.max_batch),
             max_waiting=self._settings.queue,
         )
 
@@ -129,12 +160,13 @@ class PredictionLane:
                 way.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
 
     def _run(self, pixels: np.ndarray) -> Outputs:
-        """Run a batch: the lone way only for an image that is the only one in work.
+        """Run a batch: the lone way only for an image that is the only one in work, as of late.
 
-        Beside others it would take the cores from what is being decoded.
+        Beside others it would take the cores from what is decoded or run.
         """
         runtime = self._predictor.runtime
-        return (runtime.lone if self._admitted == 1 else runtime).run(pixels)
+        alone = self._admitted == 1 and time.monotonic() - self._company_until > _QUIET_SECONDS
+        return (runtime.lone if alone else runtime).run(pixels)
 
     @property
     def ready(self) -> bool:
@@ -159,8 +191,26 @@ class PredictionLane:
                 "The queue is full; try again in a moment.", retry_after=max(1, round(wait / 2))
             )
 
+    @contextmanager
+    def _in_work(self) -> Iterator[None]:
+        """Count an image in, and out again.
+
+        Raises:
+            Overloaded: As for `check_room`.
+        """
+        self.check_room()
+        self._admitted += 1
+        try:
+            yield
+        finally:
+            if self._admitted > 1:
+                self._company_until = time.monotonic()
+            self._admitted -= 1
+            self._queue_depth.set(self._batcher.waiting if self._batcher else 0)
+
     def _learn_speed(self, row: Row) -> None:
-        seconds = row.ran / row.batch_size / self._predictor.runtime.slots
+        runtime = self._predictor.runtime
+        seconds = row.ran / row.batch_size / (runtime.slots + runtime.spare)
         weight = _LEARNING if self._seconds_an_image else 1.0
         self._seconds_an_image += weight * (seconds - self._seconds_an_image)
 
@@ -178,25 +228,19 @@ class PredictionLane:
         """
         if self._batcher is None:
             raise Unavailable("The service is starting.")
-        self.check_room()
-        self._admitted += 1
-        try:
-            started = time.monotonic()
-            prepared = await self._by_a_decoder(self._timed_prepare, data, deadline)
-            decoded = time.monotonic()
-            row = await self._batcher.submit(prepared.input.pixels, deadline)
+        with self._in_work(), self._batcher.expect(deadline) as expected:
+            decoding = _Decoding(data, expected)
+            self._decoders.submit(self._decode, decoding, self._batcher)
+            row = await expected.answer
             self._learn_speed(row)
-            answer = self._predictor.answer(prepared, row.logits)
-        finally:
-            self._admitted -= 1
-            QUEUE_DEPTH.labels(LANE).set(self._batcher.waiting)
-        QUEUE_SECONDS.labels(LANE).observe(row.waited)
-        INFERENCE_SECONDS.labels(LANE).observe(row.ran)
+            answer = self._predictor.answer(decoding.prepared, row.logits)
+        self._queue_seconds.observe(row.waited)
+        self._inference_seconds.observe(row.ran)
         BATCH_SIZE.observe(row.batch_size)
         for label, found in answer.pathologies.items():
             DECISIONS.labels(label, str(found.positive).lower()).inc()
-        timings = Timings(decoded - started, row.waited, row.ran, row.batch_size)
-        return Scored(prepared, row, answer, timings)
+        timings = Timings(decoding.seconds, row.waited, row.ran, row.batch_size)
+        return Scored(decoding.prepared, row, answer, timings)
 
     async def preview(self, data: bytes, deadline: float) -> bytes:
         """Draw one image file as an 8-bit PNG; it counts as work like a prediction.
@@ -209,12 +253,8 @@ class PredictionLane:
             ClientFault: The file cannot be shown, or the queue is full.
             ServerFault: It was not drawn by the deadline.
         """
-        self.check_room()
-        self._admitted += 1
-        try:
+        with self._in_work():
             return await self._by_a_decoder(self._draw, data, deadline)
-        finally:
-            self._admitted -= 1
 
     def explanation(self, scored: Scored, request: MapRequest) -> ExplanationAnswer:
         """Explain a prediction by the maps that came with it: no gradient, no second pass."""
@@ -251,16 +291,21 @@ class PredictionLane:
     def _draw(self, data: bytes) -> bytes:
         return preview(data, self._predictor.reader)
 
-    def _timed_prepare(self, data: bytes) -> Prepared:
+    def _decode(self, decoding: _Decoding, batcher: MicroBatcher) -> None:
+        """Prepare an image and queue it for the runtime; in a decoder's thread."""
+        if not decoding.expected.wanted:
+            return
         started = time.monotonic()
         outcome = "ok"
         try:
-            return self._predictor.prepare(data)
-        except CxrError as fault:
-            outcome = fault.code
-            raise
-        finally:
-            DECODE_SECONDS.labels(outcome).observe(time.monotonic() - started)
+            decoding.prepared = self._predictor.prepare(decoding.data)
+        except Exception as error:
+            outcome = error.code if isinstance(error, CxrError) else CxrError.code
+            batcher.refuse(decoding.expected, error)
+        else:
+            decoding.seconds = time.monotonic() - decoding.begun
+            batcher.put(decoding.expected, decoding.prepared.input.pixels)
+        DECODE_SECONDS.labels(outcome).observe(time.monotonic() - started)
 
     async def close(self) -> bool:
         """Finish what was accepted.

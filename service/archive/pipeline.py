@@ -93,7 +93,7 @@ def score_each(
         `CxrError` where this software did.
     """
     runtime = predictor.runtime
-    slots = runtime.slots
+    slots = runtime.slots + runtime.spare
     batches = max(2 * slots, (ahead or 4 * slots * max_batch) // max_batch)
     remaining = iter(files)
     with (

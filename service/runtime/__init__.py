@@ -56,6 +56,8 @@ class Runtime(Protocol):
     Attributes:
         placement: Where it runs and with how many threads.
         slots: Runs that pay at one time; more only wait for each other.
+        spare: Runs beyond these that may be handed over before a slot is free: they wait inside and
+            start the moment that it is, where the next would first have to be fetched.
         batches: Batch sizes that it is made for, ascending from 1; None where it is for any. A
             batch of another size is answered too, in pieces.
         lone: The same network arranged to answer one image as soon as can be while nothing
@@ -64,6 +66,7 @@ class Runtime(Protocol):
 
     placement: Placement
     slots: int
+    spare: int
 
     @property
     def batches(self) -> tuple[int, ...] | None: ...

@@ -26,6 +26,7 @@ class FixedBatches:
         one = compiled[1]
         self.placement = one.placement
         self.slots = one.slots
+        self.spare = one.spare
         self.batches: tuple[int, ...] | None = tuple(sorted(compiled))
         self.lone: Runtime = self
 

@@ -29,6 +29,7 @@ class OnnxRuntime:
     """A session over one ONNX file; a session may be run from several threads at once."""
 
     slots = 1
+    spare = 0
     batches = None
 
     def __init__(self, session: Any, placement: Placement) -> None:

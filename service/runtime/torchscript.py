@@ -16,6 +16,7 @@ class TorchScriptRuntime:
     """A traced network."""
 
     slots = 1
+    spare = 0
     batches = None
 
     def __init__(self, network: torch.jit.ScriptModule, placement: Placement) -> None:

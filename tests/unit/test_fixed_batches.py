@@ -13,6 +13,7 @@ class Exactly:
     """A runtime for batches of one size; an image's logits are its first pixel."""
 
     slots = 1
+    spare = 0
     batches = None
     placement = Placement(1)
 

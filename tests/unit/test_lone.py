@@ -19,6 +19,7 @@ class Slow:
     """A runtime that takes so many seconds."""
 
     slots = 1
+    spare = 0
     batches = None
     placement = Placement(2)
 

@@ -23,6 +23,7 @@ class Noted:
     """A runtime that notes how many images it was given, and can be held."""
 
     slots = 2
+    spare = 0
     batches = None
     placement = Placement(2)
 
@@ -71,6 +72,23 @@ async def test_an_image_that_is_alone_in_work_runs_the_lone_way(lane, radiograph
     for _ in range(3):
         await lane.predict(radiograph, loop.time() + LONG)
     assert (runtime.lone.batches, runtime.batches) == ([1, 1, 1], [])
+
+
+async def test_after_company_the_next_waits_for_nobody(lane, radiograph):
+    """For half a second after two images were in work at a time, one that is alone is expected to
+    be joined and leaves the other threads free; then it has the whole machine again."""
+    lane, runtime = lane
+    loop = asyncio.get_running_loop()
+    company = loop.time()
+    await asyncio.gather(*(lane.predict(radiograph, loop.time() + LONG) for _ in range(2)))
+    runtime.batches.clear()
+    runtime.lone.batches.clear()
+    while not runtime.lone.batches:
+        await lane.predict(radiograph, loop.time() + LONG)
+        assert loop.time() - company < LONG
+    assert loop.time() - company > 0.5
+    assert runtime.batches
+    assert set(runtime.batches) == {1}
 
 
 async def test_images_beside_each_other_do_not(lane, radiograph):
