@@ -27,6 +27,7 @@ from service.edge.pages import documents, documents_and_page
 from service.edge.relay import Relay, explainer_address
 from service.edge.room import Door, RoomRequired
 from service.edge.secured import Secured
+from service.edge.straight import Desk, Straight
 from service.errors import CxrError
 from service.explain_fields import SERVED_HEADER, as_texts, read_fields, read_served
 from service.explanation_answer import ExplanationAnswer
@@ -54,11 +55,11 @@ _FRAMEWORK: dict[str, Any] = {
 _PREDICTED = frozenset({"/predict", "/predict_batch", "/preview", "/explain"})
 _EXPLAINED = frozenset({"/gradcam", "/explain"})
 _PATHS = _PREDICTED | _EXPLAINED | {"/", "/docs.json", "/about.json"}
-_EXPLAINING = Door()
-_PREDICTING = Door()
+_EXPLAINING, _PREDICTING = Door(), Door()
+_EXPLAINER_DESK, _PREDICTION_DESK = Desk(), Desk()
 
 
-def _behind_the_edge(service: Any, door: Door, work: frozenset[str]) -> Any:
+def _behind_the_edge(service: Any, door: Door, desk: Desk, work: frozenset[str]) -> Any:
     """Put a service behind the middleware that every request passes, outermost first."""
     settings = read_settings()
     keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
@@ -69,6 +70,7 @@ def _behind_the_edge(service: Any, door: Door, work: frozenset[str]) -> Any:
     service.add_asgi_middleware(FaultShape)
     service.add_asgi_middleware(KeysRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
     service.add_asgi_middleware(RoomRequired, door=door, paths=work)
+    service.add_asgi_middleware(Straight, desk=desk)
     shown = documents if service.name == _EXPLAINER else documents_and_page
     service.mount_asgi_app(shown, path="/", name="pages")
     return service
@@ -82,7 +84,7 @@ def _supervise() -> None:
     watch(settings.stall_seconds)
 
 
-@partial(_behind_the_edge, door=_EXPLAINING, work=_EXPLAINED)
+@partial(_behind_the_edge, door=_EXPLAINING, desk=_EXPLAINER_DESK, work=_EXPLAINED)
 @bentoml.service(name=_EXPLAINER, **_FRAMEWORK)
 class Explainer:
     """Heat maps, in a process of their own.
@@ -100,6 +102,7 @@ class Explainer:
         self._explainer = open_explainer(self._settings)
         self._lane = ExplanationLane(self._settings)
         _EXPLAINING.check_room = self._lane.check_room
+        _EXPLAINER_DESK.open(Explainer, self)
 
     @bentoml.on_deployment
     def supervise() -> None:  # called on the class, in the supervising process
@@ -144,7 +147,7 @@ class Explainer:
         return Response(reply.content, media_type=reply.media_type)
 
 
-@partial(_behind_the_edge, door=_PREDICTING, work=_PREDICTED)
+@partial(_behind_the_edge, door=_PREDICTING, desk=_PREDICTION_DESK, work=_PREDICTED)
 @bentoml.service(name="cxr-pneumonia", **_FRAMEWORK)
 class ChestRadiographs:
     """How likely pneumonia and other findings are on a frontal chest radiograph.
@@ -170,6 +173,7 @@ class ChestRadiographs:
             max_bytes=self._settings.max_bytes,
             limit=self._settings.explain_queue + 1,
         )
+        _PREDICTION_DESK.open(ChestRadiographs, self)
 
     @bentoml.on_deployment
     def supervise() -> None:  # called on the class, in the supervising process

@@ -31,5 +31,9 @@ def log_as_json() -> None:
         logger.handlers = [handler]
         logger.propagate = False
     logging.getLogger("cxr").setLevel(logging.INFO)
+    # What a line does not say is not looked for (logging HOWTO, "Optimization"): where in the code
+    # it was written, and by which thread and process.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # It writes bytes of what was sent; the caller is told the reason anyway.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -74,6 +76,10 @@ class Predictor:
     def manifest(self) -> Manifest:
         return self.bundle.manifest
 
+    @cached_property
+    def _operating_points(self) -> np.ndarray:
+        return np.array(self.manifest.thresholds(), np.float32)
+
     def choice_warning(self, threads: int | None) -> str | None:
         """What to log where another variant is the fastest here; may measure for seconds."""
         chosen = self.manifest.variant(self.model.runtime, self.model.precision)
@@ -89,9 +95,9 @@ class Predictor:
         Raises:
             InferenceFailed: A logit is not finite.
         """
-        if not np.isfinite(logits).all():
+        if not math.isfinite(logits.sum(dtype=np.float64)):
             raise InferenceFailed("The network gave no finite answer for this image.")
-        found = findings(logits, self.manifest.labels, self.manifest.thresholds())
+        found = findings(logits, self.manifest.labels, self._operating_points)
         return put_together(found, prepared.image, self.model, prepared.warnings)
 
     def predict(self, data: bytes) -> Prediction:

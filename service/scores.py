@@ -61,7 +61,7 @@ def op_norm(probabilities: np.ndarray, operating_points: np.ndarray) -> np.ndarr
 
 
 def findings(
-    logits: np.ndarray, labels: Sequence[str], operating_points: Sequence[float]
+    logits: np.ndarray, labels: Sequence[str], operating_points: Sequence[float] | np.ndarray
 ) -> tuple[Finding, ...]:
     """Name one image's logits; outputs with an empty label are dropped.
 
@@ -71,11 +71,8 @@ def findings(
         operating_points: One per output, NaN where none is published.
     """
     probabilities = sigmoid(logits)
-    scores = op_norm(probabilities, np.array(operating_points, np.float32))
+    scores = op_norm(probabilities, np.asarray(operating_points))
+    columns = (logits.tolist(), probabilities.tolist(), scores.tolist())
     return tuple(
-        Finding(label, float(logit), float(probability), float(score))
-        for label, logit, probability, score in zip(
-            labels, logits, probabilities, scores, strict=True
-        )
-        if label
+        Finding(label, *numbers) for label, *numbers in zip(labels, *columns, strict=True) if label
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from starlette.requests import Request
 
@@ -16,7 +17,7 @@ Result = TypeVar("Result")
 async def unless_gone(
     request: Request, work: Coroutine[Any, Any, Result], read: asyncio.Event | None = None
 ) -> Result:
-    """Wait for `work`, or cancel it when the caller closes the connection.
+    """Do `work`, or break it off when the caller closes the connection.
 
     Args:
         request: Its body has been read, or is read by `work`.
@@ -26,15 +27,24 @@ async def unless_gone(
     Raises:
         MalformedRequest: The caller is gone; nobody will read this.
     """
-    working = asyncio.ensure_future(work)
+    working = cast("asyncio.Task[Any]", asyncio.current_task())
+    waiting, dropped = True, False
+
+    def drop(_: asyncio.Task[None]) -> None:
+        nonlocal dropped
+        if waiting:
+            dropped = working.cancel()
+
     leaving = asyncio.ensure_future(_gone(request, read))
+    leaving.add_done_callback(drop)
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise cut_off()
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        if not dropped or _cancelled_by_others(working):
+            raise
+        raise cut_off() from None
     finally:
-        working.cancel()
+        waiting = False
         leaving.cancel()
 
 
@@ -43,3 +53,10 @@ async def _gone(request: Request, read: asyncio.Event | None) -> None:
         await read.wait()
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _cancelled_by_others(task: asyncio.Task[Any]) -> bool:
+    """Whether a task that we cancelled once was cancelled by somebody else too."""
+    if sys.version_info < (3, 11):  # where it is not counted
+        return False
+    return task.uncancel() > 0
