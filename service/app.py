@@ -202,7 +202,7 @@ class ChestRadiographs:
     async def predict(self, image: Request) -> Response:
         """Say how likely each finding is on one radiograph."""
         try:
-            async with read_form(image, "image", self._settings, self._intake) as form:
+            async with read_form(image, "image", self._settings, self._intake, plain=True) as form:
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
                 scored = await unless_gone(image, self._lane.predict(form.files[0], deadline))
         except CxrError as fault:
@@ -241,7 +241,7 @@ class ChestRadiographs:
     async def preview(self, image: Request) -> Response:
         """Show one radiograph as the service sees it, whatever its format."""
         try:
-            async with read_form(image, "image", self._settings, self._intake) as form:
+            async with read_form(image, "image", self._settings, self._intake, plain=True) as form:
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
                 shown = await unless_gone(image, self._lane.preview(form.files[0], deadline))
         except CxrError as fault:

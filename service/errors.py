@@ -6,8 +6,10 @@ CxrError
 │   ├── TruncatedImage       400    the file ends early or its data are damaged
 │   ├── Unreadable           400    a file of an archive that cannot be opened; never over HTTP
 │   ├── Unauthorised         401    no API key, or none that is known
+│   ├── TooSlow              408    the body did not arrive in time
 │   ├── TooLarge             413    over a limit on bytes, pixels, width or height
 │   ├── NotAnImage           415    no format that the service reads
+│   ├── UnsupportedMedia     415    a body of a kind that is never read
 │   ├── Unprocessable        422    a readable image that is not to be scored
 │   │   └── UnknownTarget    422    a pathology that these weights do not name
 │   └── Overloaded           429    the queue is full; try again after `retry_after` seconds
@@ -93,6 +95,11 @@ class TooLarge(ClientFault):
 class NotAnImage(ClientFault):
     status = 415
     code = "not_an_image"
+
+
+class UnsupportedMedia(ClientFault):
+    status = 415
+    code = "unsupported_media_type"
 
 
 class Unprocessable(ClientFault):

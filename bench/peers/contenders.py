@@ -97,7 +97,7 @@ _SPLIT = {"WORKERS": 2, "THREADS": 1}
 _WHOLE = {"WORKERS": 1, "THREADS": 2}
 
 SERVERS = (
-    Server(OURS, _cxr),
+    Server(OURS, _cxr, body="raw"),
     Server(
         "FastAPI",
         _fastapi,

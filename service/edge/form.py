@@ -1,8 +1,9 @@
-"""Reading a multipart form: files as bytes in memory, text as text, and nothing else."""
+"""Reading a request: files as bytes in memory, the text fields of a form as text, nothing else."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +12,24 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import MalformedRequest, Overloaded, TooLarge, TooSlow
+from service.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
+from service.media import DICOM
 from service.settings import Settings
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
 
 _MULTIPART = "multipart/form-data"
 _HOW = "Send a multipart form with the image's file in the field {field!r}."
+_HOW_PLAIN = _HOW[:-1] + ", or the file itself as an image, DICOM or application/octet-stream."
+_NEVER_READ = "application/vnd.bentoml+pickle"
+"""What the framework's own clients may send each other, and loading it would run what is in it."""
+
+FILE_TYPES = ("application/octet-stream", DICOM)
+"""Bodies that are an image's file itself, beside those of any image type. Which of these is said
+changes nothing: what a file is, its bytes say."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,13 @@ class _InMemoryParser(MultiPartParser):
 
 @asynccontextmanager
 async def read_form(
-    request: Request, field: str, settings: Settings, intake: Intake, *, max_files: int = 1
+    request: Request,
+    field: str,
+    settings: Settings,
+    intake: Intake,
+    *,
+    max_files: int = 1,
+    plain: bool = False,
 ) -> AsyncIterator[Form]:
     """Read a request's form; its bytes count against the intake until the block is left.
 
@@ -74,8 +94,10 @@ async def read_form(
         settings: Limits on the body's bytes and on the time that it may take.
         intake: What all bodies together may hold.
         max_files: Files at the most.
+        plain: Whether the body may also be the file itself.
 
     Raises:
+        UnsupportedMedia: A body that is never read.
         MalformedRequest: No multipart form, no file, too many, or a text where a file belongs.
         TooLarge: The body is larger than one may be.
         TooSlow: It did not arrive in time.
@@ -84,9 +106,8 @@ async def read_form(
     body = Body(request, settings.max_bytes, intake)
     try:
         try:
-            form = await asyncio.wait_for(
-                _parse(request, field, body, max_files), settings.body_seconds
-            )
+            async with timeout(settings.body_seconds):
+                form = await _parse(request, field, body, max_files, plain)
         except asyncio.TimeoutError as error:
             raise too_slow(settings.body_seconds) from error
         yield form
@@ -134,14 +155,22 @@ class Body:
         )
 
 
-async def _parse(request: Request, field: str, body: Body, max_files: int) -> Form:
-    how = _HOW.format(field=field)
-    content_type = request.headers.get("content-type", "")
+async def _parse(request: Request, field: str, body: Body, max_files: int, plain: bool) -> Form:
+    how = (_HOW_PLAIN if plain else _HOW).format(field=field)
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     declared = request.headers.get("content-length", "")
     if declared == "0" or (not declared and "transfer-encoding" not in request.headers):
         raise MalformedRequest(f"Nothing was sent. {how}", code="nothing_sent")
-    if content_type.split(";")[0].strip().lower() != _MULTIPART:
+    if media_type == _NEVER_READ:
+        raise UnsupportedMedia(f"A body of the type {_NEVER_READ} is not read. {how}")
+    if plain and (media_type in FILE_TYPES or media_type.startswith("image/")):
+        return await _plain(body, how)
+    if media_type != _MULTIPART:
         raise MalformedRequest(how, code="not_multipart")
+    return await _multipart(request, field, body, max_files, how)
+
+
+async def _multipart(request: Request, field: str, body: Body, max_files: int, how: str) -> Form:
     parser = _InMemoryParser(
         request.headers,
         body.chunks(),
@@ -179,9 +208,20 @@ async def _parse(request: Request, field: str, body: Body, max_files: int) -> Fo
     return Form(tuple(files), texts)
 
 
+async def _plain(body: Body, how: str) -> Form:
+    """A body that is the file itself, as a form of one file."""
+    try:
+        data = b"".join([chunk async for chunk in body.chunks()])
+    except ClientDisconnect as error:
+        raise cut_off() from error
+    if not data:
+        raise MalformedRequest(f"No image was sent. {how}", code="nothing_sent")
+    return Form((data,), {})
+
+
 def cut_off() -> MalformedRequest:
     """The fault of a caller that went away in the middle of its request."""
-    return MalformedRequest("The connection was closed before the whole form was sent.")
+    return MalformedRequest("The connection was closed before all of it was sent.")
 
 
 def too_slow(seconds: float) -> TooSlow:

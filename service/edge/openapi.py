@@ -14,6 +14,7 @@ from service.batch_answer import BatchAnswer
 from service.cam.classmap import LAYERS
 from service.cam.request import OFFERED
 from service.edge.api_keys import HEADER
+from service.edge.form import FILE_TYPES
 from service.explain_fields import ExplainFields
 from service.explanation_answer import ExplanationAnswer
 from service.media import DICOM
@@ -95,6 +96,7 @@ def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
                 "How likely each finding is on one radiograph.",
                 {"image": _FILE},
                 {"application/json": {"schema": _model("Prediction")}},
+                plain=True,
             ),
             "/predict_batch": _upload(
                 "predict_batch",
@@ -108,6 +110,7 @@ def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
                 "longer side 2048 pixels at the most.",
                 {"image": _FILE},
                 {"image/png": {"schema": _FILE}},
+                plain=True,
             ),
             "/gradcam": _upload(
                 "gradcam",
@@ -169,8 +172,13 @@ def _upload(
     fields: dict[str, Any],
     content: dict[str, Any],
     bounds: dict[str, Any] | None = None,
+    *,
+    plain: bool = False,
 ) -> dict[str, Any]:
-    """The description of a path that takes a multipart form; its first field is required."""
+    """The description of a path that takes a multipart form; its first field is required.
+
+    Where it is `plain`, the file itself is taken as well.
+    """
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
     for fault in _EVERY_UPLOAD:
         described = responses[str(fault.status)] = _error_answer(fault.code)
@@ -187,14 +195,15 @@ def _upload(
         "properties": fields,
         "required": [next(iter(fields))],
     } | (bounds or {})
+    body: dict[str, Any] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    if plain:
+        body["content"] |= {media_type: {"schema": _FILE} for media_type in FILE_TYPES}
+        body["description"] = "A form, or the file itself; its type may be that of any image too."
     return {
         "post": {
             "operationId": name,
             "summary": summary,
-            "requestBody": {
-                "required": True,
-                "content": {"multipart/form-data": {"schema": form}},
-            },
+            "requestBody": body,
             "responses": responses,
             "security": [{}, {"key": []}],
         }

@@ -57,6 +57,15 @@ def test_predict_answers_the_contract(client, demo_bundle, phantom_png):
     assert json.loads(alone.model_dump_json()) == answer
 
 
+@pytest.mark.parametrize("path", ["/predict", "/preview"])
+def test_the_file_itself_is_answered_like_a_form(client, phantom_png, path):
+    """A body that is the file gets the very answer that the file in a form gets."""
+    data = phantom_png(5, size=300)
+    in_a_form = client.post(path, files=upload(data)).raise_for_status()
+    alone = client.post(path, content=data, headers={"content-type": "image/png"})
+    assert (alone.status_code, alone.content) == (200, in_a_form.content)
+
+
 @pytest.mark.parametrize(("opacity", "positive"), [(True, True), (False, False)])
 def test_an_opacity_is_found(client, phantom_png, opacity, positive):
     """A phantom with an opacity is positive for pneumonia, one without is not."""
@@ -109,6 +118,18 @@ BAD = {
         {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
         400,
         "malformed_request",
+    ),
+    "a file that is no image": (
+        "/predict",
+        {"content": b"hello", "headers": {"content-type": "application/octet-stream"}},
+        415,
+        "not_an_image",
+    ),
+    "a file itself to explain": (
+        "/gradcam",
+        {"content": b"x", "headers": {"content-type": "image/png"}},
+        400,
+        "not_multipart",
     ),
     "pickle": (
         "/predict",

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from service.edge.form import Intake, read_form
-from service.errors import MalformedRequest, Overloaded, TooLarge, TooSlow
+from service.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
 from service.settings import Settings
 
 KIB = 1 << 10
@@ -43,9 +43,15 @@ def request(*chunks: bytes, length: int | None = None, kind: str | None = None, 
     return Request(scope, receive)
 
 
-async def read(asked: Request, intake: Intake | None = None, settings=SETTINGS, max_files: int = 1):
+async def read(
+    asked: Request,
+    intake: Intake | None = None,
+    settings=SETTINGS,
+    max_files: int = 1,
+    plain: bool = False,
+):
     async with read_form(
-        asked, "image", settings, intake or Intake(1 << 20), max_files=max_files
+        asked, "image", settings, intake or Intake(1 << 20), max_files=max_files, plain=plain
     ) as found:
         return found
 
@@ -114,6 +120,53 @@ async def test_another_kind_of_body_is_refused(kind, code):
     assert refused.value.code == code
 
 
+FILE_KINDS = ("application/octet-stream", "application/dicom", "image/png", "Image/JPEG; q=1")
+
+
+@pytest.mark.parametrize("kind", FILE_KINDS)
+async def test_a_body_may_be_the_file_itself(kind):
+    """Where one file is asked for, a body of a file's type is that file, in whatever pieces."""
+    found = await read(request(b"\x89P", b"NG\r", b"\n", kind=kind), plain=True)
+    assert (found.files, found.texts) == ((b"\x89PNG\r\n",), {})
+
+
+@pytest.mark.parametrize("kind", FILE_KINDS)
+async def test_a_file_itself_is_no_form(kind):
+    """Where texts or several files are asked for, only a form is read."""
+    with pytest.raises(MalformedRequest) as refused:
+        await read(request(b"x", kind=kind))
+    assert refused.value.code == "not_multipart"
+
+
+PLAIN_REFUSED = {
+    "nothing in chunks": ((b"",), "image/png", MalformedRequest, "nothing_sent"),
+    "too large": ((bytes(2 * KIB), bytes(2 * KIB + 1)), "image/png", TooLarge, "too_large"),
+    "no file's type": ((b"x",), "text/plain", MalformedRequest, "not_multipart"),
+    "a file's type in its name": ((b"x",), "x-image/png", MalformedRequest, "not_multipart"),
+}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "kind", "fault", "code"), PLAIN_REFUSED.values(), ids=list(PLAIN_REFUSED)
+)
+async def test_a_body_that_is_no_file_is_refused(chunks, kind, fault, code):
+    """The limits and the codes are those of a form, and the message names both ways."""
+    intake = Intake(1 << 20)
+    with pytest.raises(fault) as refused:
+        await read(request(*chunks, kind=kind), intake, plain=True)
+    assert refused.value.code == code
+    assert fault is TooLarge or "or the file itself" in refused.value.message
+    assert intake.held == 0
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_pickle_is_never_read(plain):
+    """What would be run when it is loaded is refused by its type, unread."""
+    asked = request(length=100, kind="application/vnd.bentoml+pickle", then=hang)
+    with pytest.raises(UnsupportedMedia):
+        await read(asked, plain=plain)
+
+
 async def test_a_declared_length_of_nothing_is_refused():
     """A body that is declared empty is not waited for."""
     with pytest.raises(MalformedRequest) as refused:
@@ -157,11 +210,13 @@ async def test_a_slow_body_is_given_up():
     assert intake.held == 0
 
 
-async def test_a_caller_that_leaves_is_no_server_fault():
+@pytest.mark.parametrize("kind", [None, "image/png"], ids=["form", "file"])
+async def test_a_caller_that_leaves_is_no_server_fault(kind):
     """A connection that is closed within the body is the caller's fault, and nothing is kept."""
     intake = Intake(1 << 20)
-    with pytest.raises(MalformedRequest, match="closed before the whole form was sent"):
-        await read(request(part("image", b"half", "a"), then=disconnect), intake)
+    asked = request(part("image", b"half", "a"), kind=kind, then=disconnect)
+    with pytest.raises(MalformedRequest, match="closed before all of it was sent"):
+        await read(asked, intake, plain=kind is not None)
     assert intake.held == 0
 
 
