@@ -36,7 +36,7 @@ from service.logs import log_as_json
 from service.media import PNG, Reply, wants_dicom
 from service.prediction_lane import PredictionLane
 from service.predictor import open_predictor
-from service.priority import stand_back
+from service.priority import stand_back, wait_turn
 from service.settings import Settings, bundle_folder, read_settings
 from service.settled import settle
 from service.tracing import spans_that_are_exported, trace_stages
@@ -181,6 +181,7 @@ class ChestRadiographs:
 
     @bentoml.on_startup
     async def start(self) -> None:
+        wait_turn()
         await self._lane.start()
         settle()
         self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))

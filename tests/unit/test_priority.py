@@ -82,6 +82,40 @@ def test_threads_stand_back_for_the_rest_of_their_process():
     assert done.stdout.split() == ["started", "4"]
 
 
+POLICIES = """
+import os
+from threading import Thread
+from service.priority import wait_turn
+
+told = []
+
+def tell():
+    told.append(os.sched_getscheduler(0) == os.SCHED_BATCH)
+
+def started_by_the_one_that_waits():
+    wait_turn()
+    tell()
+    thread = Thread(target=tell)
+    thread.start()
+    thread.join()
+
+for work in (started_by_the_one_that_waits, tell):
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
+print(told)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's way")
+def test_a_thread_that_waits_its_turn_says_so_to_the_kernel():
+    """It and what it starts are scheduled as SCHED_BATCH; the other threads stay as they were."""
+    done = subprocess.run(
+        [sys.executable, "-c", POLICIES], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[True, True, False]"
+
+
 def test_what_the_start_raises_is_passed_on():
     """A fault while starting reaches the caller as it is."""
 
