@@ -63,6 +63,11 @@ class Expected:
         return not self.answer.done()
 
 
+_ROUNDS_AHEAD = 2
+"""Whole batches for every slot that are decoded ahead of them. A queue that is full of pixels would
+hold 200 kB an image, many of which nobody waits for by the time that it is their turn."""
+
+
 class MicroBatcher:
     """A bounded queue in front of a runtime.
 
@@ -90,7 +95,11 @@ class MicroBatcher:
         self._max_waiting = max_waiting
         self._queue: deque[Expected] = deque()
         self._expected: set[Expected] = set()
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._short = threading.Condition(lock)
+        self._enough = min(_ROUNDS_AHEAD * slots * self._sizes[-1], max_waiting)
+        self._plenty = False
         self._closing = False
         self._running_since: dict[int, float] = {}
         self._loop = asyncio.get_running_loop()
@@ -141,6 +150,16 @@ class MicroBatcher:
             self._expected.discard(one)
             one.answer.cancel()
 
+    def wait_until_short(self) -> None:
+        """Hold decoding back while enough images are queued; in a decoder's thread.
+
+        It goes on once half of them were taken, so that several images are decoded one after the
+        other, with what decoding needs in the cache.
+        """
+        with self._changed:
+            while self._plenty and not self._closing:
+                self._short.wait()
+
     def put(self, one: Expected, pixels: np.ndarray) -> None:
         """Queue an image that was expected; in any thread.
 
@@ -154,6 +173,7 @@ class MicroBatcher:
                 fault = _closing() if self._closing else _full()
             else:
                 self._queue.append(one)
+                self._plenty |= len(self._queue) >= self._enough
                 self._changed.notify()
                 return
         self.refuse(one, fault)
@@ -177,6 +197,7 @@ class MicroBatcher:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+            self._short.notify_all()
         _, late = await asyncio.wait(self._slots, timeout=timeout)
         with self._changed:
             self._queue.clear()
@@ -213,6 +234,9 @@ class MicroBatcher:
                 while self._queue and len(batch) < size:
                     if (one := self._queue.popleft()).wanted:
                         batch.append(one)
+                if self._plenty and len(self._queue) <= self._enough // 2:
+                    self._plenty = False
+                    self._short.notify_all()
         return batch
 
     def _run_apart(self, batch: Sequence[Expected]) -> None:

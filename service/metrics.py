@@ -23,7 +23,7 @@ DECODE_SECONDS = Histogram(
 )
 QUEUE_SECONDS = Histogram(
     "cxr_queue_seconds",
-    "From the network's input to the start of its batch.",
+    "Waiting, for a decoder and then for the network.",
     ["lane"],
     buckets=_SECONDS,
 )

@@ -57,7 +57,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Timings:
-    """Where the time of one prediction went, in seconds."""
+    """Where the time of one prediction went, in seconds; `queue` is waiting of every kind."""
 
     decode: float
     queue: float
@@ -103,16 +103,18 @@ class _Decoding:
     Attributes:
         data: The file.
         expected: Who waits for it.
-        begun: When it came to them, on the monotonic clock.
+        came: When it came to them, on the monotonic clock.
+        waited: Seconds until one of them began with it.
+        seconds: That it took.
         prepared: What they made of it.
-        seconds: That it took, waiting for one of them included.
     """
 
     data: bytes
     expected: Expected
-    begun: float = field(default_factory=time.monotonic)
-    prepared: Prepared = field(init=False)
+    came: float = field(default_factory=time.monotonic)
+    waited: float = field(init=False)
     seconds: float = field(init=False)
+    prepared: Prepared = field(init=False)
 
 
 class PredictionLane:
@@ -234,12 +236,13 @@ class PredictionLane:
             row = await expected.answer
             self._learn_speed(row)
             answer = self._predictor.answer(decoding.prepared, row.logits)
-        self._queue_seconds.observe(row.waited)
+        waited = decoding.waited + row.waited
+        self._queue_seconds.observe(waited)
         self._inference_seconds.observe(row.ran)
         BATCH_SIZE.observe(row.batch_size)
         for label, found in answer.pathologies.items():
             DECISIONS.labels(label, str(found.positive).lower()).inc()
-        timings = Timings(decoding.seconds, row.waited, row.ran, row.batch_size)
+        timings = Timings(decoding.seconds, waited, row.ran, row.batch_size)
         return Scored(decoding.prepared, row, answer, timings)
 
     async def preview(self, data: bytes, deadline: float) -> bytes:
@@ -293,9 +296,11 @@ class PredictionLane:
 
     def _decode(self, decoding: _Decoding, batcher: MicroBatcher) -> None:
         """Prepare an image and queue it for the runtime; in a decoder's thread."""
+        batcher.wait_until_short()
         if not decoding.expected.wanted:
             return
         started = time.monotonic()
+        decoding.waited = started - decoding.came
         outcome = "ok"
         try:
             decoding.prepared = self._predictor.prepare(decoding.data)
@@ -303,7 +308,7 @@ class PredictionLane:
             outcome = error.code if isinstance(error, CxrError) else CxrError.code
             batcher.refuse(decoding.expected, error)
         else:
-            decoding.seconds = time.monotonic() - decoding.begun
+            decoding.seconds = time.monotonic() - started
             batcher.put(decoding.expected, decoding.prepared.input.pixels)
         DECODE_SECONDS.labels(outcome).observe(time.monotonic() - started)
 

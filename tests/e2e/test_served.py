@@ -3,9 +3,12 @@
 import hashlib
 import io
 import json
+import os
 import re
+import sys
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -93,6 +96,14 @@ def test_gradcam_is_a_picture_with_a_caption(client, phantom_png):
     assert picture.height > 320
     pixels = np.asarray(picture)[:320].astype(int)
     assert (pixels.max(axis=2) - pixels.min(axis=2)).max() > 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's way")
+def test_what_answers_predictions_waits_its_turn(served):
+    """The event loop of predictions breaks into no run of the network; other processes may."""
+    processes = psutil.Process(served.process.pid).children(recursive=True)
+    policies = [os.sched_getscheduler(process.pid) for process in processes]
+    assert policies.count(os.SCHED_BATCH) == 1
 
 
 BAD = {

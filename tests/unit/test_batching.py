@@ -223,3 +223,35 @@ async def test_a_share_that_fills_no_batch_runs_one_by_one(network):
         await asyncio.gather(first, *rest)
         assert network.batches == expected
     await batcher.close(LONG)
+
+
+async def test_decoding_is_held_back_while_enough_is_queued(network):
+    """With two batches for each slot in the queue a decoder waits; with half of them it goes on."""
+    batcher = MicroBatcher(network.run, sizes=(1,))
+    first = await held(batcher, network)
+    queued = [asyncio.create_task(batcher.submit(image(0.1), soon()))]
+    await until(partial(all_wait, batcher, 1))
+    await asyncio.wait_for(asyncio.to_thread(batcher.wait_until_short), LONG)
+    queued.append(asyncio.create_task(batcher.submit(image(0.2), soon())))
+    await until(partial(all_wait, batcher, 2))
+    decoding = asyncio.create_task(asyncio.to_thread(batcher.wait_until_short))
+    await asyncio.sleep(0.05)
+    assert not decoding.done()
+    network.gate.set()
+    await asyncio.wait_for(decoding, LONG)
+    await asyncio.gather(first, *queued)
+    await batcher.close(LONG)
+
+
+async def test_a_decoder_is_let_go_when_the_batcher_closes(network):
+    """Closing holds no decoder back, though the runtime takes nothing any more."""
+    batcher = MicroBatcher(network.run, sizes=(1,))
+    first = await held(batcher, network)
+    queued = [asyncio.create_task(batcher.submit(image(0.1), soon())) for _ in range(2)]
+    await until(partial(all_wait, batcher, 2))
+    decoding = asyncio.create_task(asyncio.to_thread(batcher.wait_until_short))
+    await asyncio.sleep(0.05)
+    assert not await batcher.close(0.05)
+    await asyncio.wait_for(decoding, LONG)
+    network.gate.set()
+    await asyncio.gather(first, *queued, return_exceptions=True)
