@@ -169,14 +169,13 @@ class MicroBatcher:
         """
         one._pixels, one._since = pixels, time.monotonic()
         with self._changed:
-            if self._closing or self.full:
-                fault = _closing() if self._closing else _full()
-            else:
+            if not self._closing and not self.full:
                 self._queue.append(one)
                 self._plenty |= len(self._queue) >= self._enough
                 self._changed.notify()
                 return
-        self.refuse(one, fault)
+        full = Overloaded("The queue is full; try again in a moment.")
+        self.refuse(one, _closing() if self._closing else full)
 
     def refuse(self, one: Expected, fault: Exception) -> None:
         """Answer an image that was expected with a fault; in any thread."""
@@ -278,7 +277,3 @@ def _settle(results: Sequence[Settled]) -> None:
 
 def _closing() -> Unavailable:
     return Unavailable("The service is shutting down.")
-
-
-def _full() -> Overloaded:
-    return Overloaded("The queue is full; try again in a moment.")
