@@ -11,6 +11,7 @@ and 16 bits cost the same and nothing is rounded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -24,31 +25,27 @@ of these small products, which under load costs ten times the work itself."""
 
 
 @dataclass(frozen=True)
-class _Taps:
-    """Which source pixels make each output pixel.
+class _Band:
+    """Neighbouring output pixels and what makes them.
 
     Attributes:
-        first: int (n,), the first source pixel of each output pixel.
-        weights: float32 (n, k), adding up to 1; zero past the last source pixel.
-        stop: One past the last source pixel of all.
+        made: The output pixels.
+        read: The source pixels that they need.
+        weights: float32 (made, read), rows adding up to 1.
     """
 
-    first: np.ndarray
+    made: slice
+    read: slice
     weights: np.ndarray
-    stop: int
-
-    def band(self, start: int, end: int) -> tuple[slice, np.ndarray]:
-        """Source pixels and dense weights of the output pixels from `start` to `end`."""
-        width = self.weights.shape[1]
-        low = int(self.first[start])
-        high = min(int(self.first[end - 1]) + width, self.stop)
-        dense = np.zeros((end - start, high - low + width), np.float32)
-        at = self.first[start:end, None] - low + np.arange(width)
-        dense[np.arange(end - start)[:, None], at] = self.weights[start:end]
-        return slice(low, high), dense[:, : high - low]
 
 
-def _taps(start: float, length: float, n: int, side: int) -> _Taps:
+@lru_cache(maxsize=64)
+def _bands(start: float, length: float, n: int, side: int, at_once: int) -> tuple[_Band, ...]:
+    """Resize `length` of `n` source pixels from `start` on to `side`, `at_once` a band.
+
+    Kept, as the images of one place have few sizes: working them out costs nearly as much as using
+    them.
+    """
     scale = length / side
     support = max(scale, 1.0)
     low, high = int(start), min(n, int(np.ceil(start + length - 1e-9)))
@@ -59,7 +56,14 @@ def _taps(start: float, length: float, n: int, side: int) -> _Taps:
     weights = np.maximum(1 - np.abs(at + 0.5 - centre[:, None]) / support, 0.0)
     weights[at >= high] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
-    return _Taps(first, weights.astype(np.float32), high)
+    bands = []
+    for begin in range(0, side, at_once):
+        made = slice(begin, min(begin + at_once, side))
+        read = slice(int(first[begin]), min(int(first[made.stop - 1]) + reach, high))
+        dense = np.zeros((made.stop - begin, read.stop - read.start + reach), np.float32)
+        np.put_along_axis(dense, at[made] - read.start, weights[made].astype(np.float32), axis=1)
+        bands.append(_Band(made, read, dense[:, : read.stop - read.start]))
+    return tuple(bands)
 
 
 def resample(pixels: np.ndarray, box: tuple[float, float, float], side: int) -> np.ndarray:
@@ -79,24 +83,18 @@ def resample(pixels: np.ndarray, box: tuple[float, float, float], side: int) -> 
     if length == side and (left, top) == (int(left), int(top)):  # every weight is 0 or 1
         inside = slice(int(top), int(top) + side), slice(int(left), int(left) + side)
         return pixels[inside].astype(np.float32)
-    down = _taps(top, length, rows, side)
-    across = down if (left, columns) == (top, rows) else _taps(left, length, columns, side)
-    first, stop = int(across.first[0]), across.stop
+    # A band of n columns reads about (n + 2) * scale, so its product grows with n squared.
+    wide = int((_SMALL_PRODUCT / (side * max(length / side, 1.0)) + 1) ** 0.5 - 1)
+    across = _bands(left, length, columns, side, max(1, wide))
+    first, stop = across[0].read.start, across[-1].read.stop
     middle = np.empty((side, columns), np.float32)
-    at_once = max(4, int(_BAND * side / length))
-    for start in range(0, side, at_once):
-        end = min(start + at_once, side)
-        band, weights = down.band(start, end)
-        step = max(1, _SMALL_PRODUCT // weights.size)
+    for band in _bands(top, length, rows, side, max(4, int(_BAND * side / length))):
+        step = max(1, _SMALL_PRODUCT // band.weights.size)
         for at in range(first, stop, step):
             part = slice(at, min(at + step, stop))
-            np.matmul(weights, pixels[band, part].astype(np.float32), out=middle[start:end, part])
+            source = pixels[band.read, part].astype(np.float32)
+            np.matmul(band.weights, source, out=middle[band.made, part])
     result = np.empty((side, side), np.float32)
-    # A band of n columns reads about (n + 2) * scale, so the product grows with n squared.
-    wide = _SMALL_PRODUCT / (side * max(length / side, 1.0))
-    step = max(1, int((wide + 1) ** 0.5 - 1))
-    for start in range(0, side, step):
-        end = min(start + step, side)
-        band, weights = across.band(start, end)
-        result[:, start:end] = middle[:, band] @ weights.T
+    for band in across:
+        result[:, band.made] = middle[:, band.read] @ band.weights.T
     return result

@@ -7,13 +7,17 @@ it says, so the limits are held against these numbers.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from service.errors import TooLarge, TruncatedImage
 from service.limits import DecodeLimits
 
-_SOF = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_SOF_LS, _SOS = 0xF7, 0xDA
+_SOF = {*range(0xC0, 0xD0), _SOF_LS} - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers (ITU-T T.81 table B.1; T.87 for JPEG-LS)."""
+_SEQUENTIAL = {0xC0, 0xC1, 0xC3}
+_SCAN = b"\xff\xda"
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _MOST_TILES = 4096
 """JPEG 2000 decoders keep kilobytes a tile; a radiograph has one, or a few hundred."""
@@ -55,41 +59,51 @@ def read_jpeg(data: bytes) -> Codestream:
         TruncatedImage: No frame header, or a damaged one.
     """
     jfif, transform = False, None
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            break
-        marker = data[at + 1]
-        if marker == 0xFF or marker in _STANDALONE:
-            at += 1 if marker == 0xFF else 2
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        body = data[at + 4 : at + 2 + length]
+    found: Codestream | None = None
+    sequential = single = False
+    for marker, body in _segments(data):
         if marker == 0xE0 and body.startswith(b"JFIF"):
             jfif = True
         elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
             transform = body[11]
-        elif marker in _SOF:
+        elif marker in _SOF and found is None:
             if len(body) < 6 + 3 * (body[5] if len(body) > 5 else 0) or not body[5]:
                 break
             precision, height, width, components = struct.unpack(">BHHB", body[:6])
             named = bytes(body[6 : 6 + 3 * components : 3])
             ycc: bool | None = None
-            if components == 3 and marker != 0xF7:
+            if components == 3 and marker != _SOF_LS:
                 if jfif:
                     ycc = True
                 elif transform is not None:
                     ycc = transform != 0
                 elif named in (b"RGB", b"rgb"):
                     ycc = False
+            found = Codestream(width, height, components, precision, ycc=ycc)
+            sequential = marker in _SEQUENTIAL
             # One sequential component is one scan whatever follows it.
-            single = marker == 0xF7 or (components == 1 and marker in (0xC0, 0xC1, 0xC3))
-            passes = 1 if single else data.count(b"\xff\xda")
-            return Codestream(width, height, components, precision, ycc=ycc, passes=passes)
-        if marker == 0xDA or length < 2:
-            break
+            single = marker == _SOF_LS or (sequential and components == 1)
+        elif marker == _SOS and found is not None and sequential:
+            # With all components in the first scan libjpeg refuses a second one.
+            single = body[:1] == bytes([found.components])
+    if found is None:
+        raise TruncatedImage("The JPEG data have no frame header, or a damaged one.")
+    return found if single else replace(found, passes=data.count(_SCAN))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and content of each segment up to the first scan, as far as they can be followed."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF or marker in _STANDALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, data[at + 4 : at + 2 + length]
+        if marker == _SOS or length < 2:
+            return
         at += 2 + length
-    raise TruncatedImage("The JPEG data have no frame header, or a damaged one.")
 
 
 def read_jpeg2000(data: bytes) -> Codestream:

@@ -57,16 +57,18 @@ def refuse_photograph(ycc: np.ndarray) -> None:
     Raises:
         Unprocessable: With the code `not_a_radiograph`.
     """
-    y, tints = ycc[..., 0].ravel(), ycc[..., 1:].reshape(-1, 2)
-    strength = float(np.hypot(tints[:, 0], tints[:, 1]).mean())
+    tints = ycc[..., 1:].reshape(-1, 2).T
+    if not tints.any():  # grey saved as colour, as most are
+        return
+    strength = float(np.hypot(*tints).mean())
     # Least squares in closed form; a flat image has no slope to fit.
+    y = ycc[..., 0].ravel()
     bright = y - y.mean()
-    spread = float((bright * bright).sum())
-    rest = tints - tints.mean(axis=0)
+    spread = float(bright @ bright)
+    rest = tints - tints.mean(axis=1, keepdims=True)
     if spread:
-        slopes = (bright[:, None] * rest).sum(axis=0) / spread
-        rest = rest - bright[:, None] * slopes
-    share = float((np.hypot(rest[:, 0], rest[:, 1]) > _OFF_TINT).mean())
+        rest -= np.outer(rest @ bright / spread, bright)
+    share = float((np.hypot(*rest) > _OFF_TINT).mean())
     if share > _COLOURED_SHARE or strength > _STRONG:
         raise Unprocessable(
             "This is a colour picture, not a radiograph.",

@@ -282,6 +282,25 @@ def test_a_jpeg_of_a_thousand_scans_is_refused():
     assert refusal.value.detail["limit"] == "passes"
 
 
+@pytest.mark.parametrize("image", [GREY, COLOUR])
+def test_scans_behind_a_whole_one_are_damage(image):
+    """A sequential JPEG is over after the scan of all its components; more of them are damage."""
+    data = saved(image, "JPEG")
+    scan = data.rindex(b"\xff\xda")
+    with pytest.raises(TruncatedImage):
+        decode(data[:-2] + data[scan:-2] * 1000 + data[-2:])
+
+
+def test_scans_of_single_components_are_counted():
+    """A sequential JPEG whose first scan holds one component of three has a limit to its scans."""
+    data = bytearray(saved(COLOUR, "JPEG"))
+    scan = data.rindex(b"\xff\xda")
+    data[scan + 2 : scan + 14] = b"\0\x08\1\1\0\0\x3f\0"
+    with pytest.raises(TooLarge) as refusal:
+        decode(bytes(data[:-2] + data[scan:-2] * 1000 + data[-2:]))
+    assert refusal.value.detail["limit"] == "passes"
+
+
 def test_too_much_compressed_data_is_not_inflated():
     """A PNG with a megabyte of zeros compressed behind its pixels still gives its pixels."""
     lines = (b"\0" + bytes(64)) * 64
