@@ -6,14 +6,12 @@ files' bytes are in memory before the clock starts.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 
-from bench.floor import pipeline
+from bench.floor import pipeline, rate
 from service.predictor import open_predictor
 from service.settings import read_settings
 
@@ -30,24 +28,10 @@ def main(listed: Path, batch: int) -> None:
     predictor = open_predictor(settings)
     files = [Path(line).read_bytes() for line in listed.read_text().splitlines()]
     slots = min(predictor.runtime.slots + predictor.runtime.spare, len(files))
-
-    def warm_up(step: Callable[[], int]) -> None:
-        for _ in range(_WARM_UP):
-            step()
-
-    def run(step: Callable[[], int], share: list[bytes]) -> int:
-        done = 0
-        while done < len(share):
-            done += step()
-        return done
-
-    with ThreadPoolExecutor(settings.decoders) as decoders, ThreadPoolExecutor(slots) as runners:
-        shares = [files[slot::slots] for slot in range(slots)]
-        steps = [pipeline(predictor, share, batch, decoders) for share in shares]
-        list(runners.map(warm_up, steps))
-        started = time.monotonic()
-        done = sum(runners.map(run, steps, shares))
-        click.echo(f"{done / (time.monotonic() - started):.2f}")
+    with ThreadPoolExecutor(settings.decoders) as decoders:
+        steps = [pipeline(predictor, files[at::slots], batch, decoders) for at in range(slots)]
+        found = rate(steps, images=len(files) / slots, warm_up=_WARM_UP)
+    click.echo(f"{found:.2f}")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ environment, in a process of its own like the service's. Prints JSON.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import cycle
@@ -23,22 +24,28 @@ from service.predictor import Predictor, Prepared, open_predictor
 from service.settings import read_settings
 
 
-def rate(make: Callable[[], Callable[[], int]], seconds: float, slots: int) -> float:
-    """Images a second, as many batches at once as the service runs.
+def rate(
+    works: Sequence[Callable[[], int]],
+    *,
+    seconds: float = math.inf,
+    images: float = math.inf,
+    warm_up: int = 1,
+) -> float:
+    """Images a second of works that go on beside each other.
 
     Args:
-        make: Makes the work of one slot, which answers how many images it did.
-        seconds: How long, after one round to warm up.
-        slots: How many at once.
+        works: What a slot does once; each answers how many images that were.
+        seconds: How long, after the warm-up.
+        images: After how many a work ends before that.
+        warm_up: How often each is done before the clock starts.
     """
-    works = [make() for _ in range(slots)]
-    with ThreadPoolExecutor(slots) as pool:
-        list(pool.map(lambda work: work(), works))
+    with ThreadPoolExecutor(len(works)) as pool:
+        list(pool.map(lambda work: [work() for _ in range(warm_up)], works))
         started = time.monotonic()
 
         def turn(work: Callable[[], int]) -> int:
             done = 0
-            while time.monotonic() - started < seconds:
+            while done < images and time.monotonic() - started < seconds:
                 done += work()
             return done
 
@@ -106,13 +113,15 @@ def main(images: tuple[Path, ...], seconds: float, batch: int) -> None:
         "batch": batch,
         "batch_1_ms": typical(lambda: predictor.runtime.lone.run(pixels[:1]), seconds) * 1e3,
         "slots": slots,
-        "batch_8_a_second": rate(lambda: run_batch, seconds, slots),
+        "batch_8_a_second": rate([run_batch] * slots, seconds=seconds),
         "decode_ms": {
             side: typical(partial(predictor.prepare, files[0]), seconds / 3) * 1e3
             for side, files in by_side.items()
         },
         "decode_and_run_a_second": {
-            side: rate(partial(pipeline, predictor, files, batch, pool), seconds, slots)
+            side: rate(
+                [pipeline(predictor, files, batch, pool) for _ in range(slots)], seconds=seconds
+            )
             for side, files in by_side.items()
         },
     }

@@ -17,7 +17,7 @@ _SOF_LS, _SOS = 0xF7, 0xDA
 _SOF = {*range(0xC0, 0xD0), _SOF_LS} - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers (ITU-T T.81 table B.1; T.87 for JPEG-LS)."""
 _SEQUENTIAL = {0xC0, 0xC1, 0xC3}
-_SCAN = b"\xff\xda"
+_SCAN = bytes([0xFF, _SOS])
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _MOST_TILES = 4096
 """JPEG 2000 decoders keep kilobytes a tile; a radiograph has one, or a few hundred."""
