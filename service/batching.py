@@ -63,6 +63,14 @@ class Expected:
         return not self.answer.done()
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A batch that a slot has taken: since when, on the monotonic clock, and how large."""
+
+    since: float
+    images: int
+
+
 _ROUNDS_AHEAD = 2
 """Whole batches for every slot that are decoded ahead of them. A queue that is full of pixels would
 hold 200 kB an image, many of which nobody waits for by the time that it is their turn."""
@@ -101,7 +109,7 @@ class MicroBatcher:
         self._enough = min(_ROUNDS_AHEAD * slots * self._sizes[-1], max_waiting)
         self._plenty = False
         self._closing = False
-        self._running_since: dict[int, float] = {}
+        self._running: dict[int, _Running] = {}
         self._loop = asyncio.get_running_loop()
         self._slots = [self._loop.create_future() for _ in range(slots)]
         for slot in range(slots):
@@ -122,7 +130,7 @@ class MicroBatcher:
     def stalled(self, limit: float) -> bool:
         """Whether a batch has been running for more than `limit` seconds."""
         now = time.monotonic()
-        return any(now - since > limit for since in list(self._running_since.values()))
+        return any(now - batch.since > limit for batch in list(self._running.values()))
 
     @contextmanager
     def expect(self, deadline: float) -> Iterator[Expected]:
@@ -207,15 +215,14 @@ class MicroBatcher:
 
     def _serve(self, slot: int) -> None:
         """Run batches until the batcher closes and the queue is empty."""
-        while batch := self._take():
-            self._running_since[slot] = time.monotonic()
+        while batch := self._take(slot):
             try:
                 self._run_apart(batch)
             finally:
-                del self._running_since[slot]
+                del self._running[slot]
         self._tell(self._slots[slot].set_result, None)
 
-    def _take(self) -> list[Expected]:
+    def _take(self, slot: int) -> list[Expected]:
         """Wait for images and take a batch of them, oldest first.
 
         Those that nobody waits for any more are dropped. Empty once the batcher is closed.
@@ -227,8 +234,11 @@ class MicroBatcher:
                     if self._closing:
                         return batch
                     self._changed.wait()
-                # No more than a slot's share: what one takes beyond it waits while others idle.
-                share = -(-len(self._queue) // len(self._slots))
+                # No more than a slot's share of what waits and what runs: what one takes beyond it
+                # would wait while others idle.
+                waiting = len(self._queue)
+                running = sum(batch.images for batch in self._running.values())
+                share = min(waiting, -(-(waiting + running) // len(self._slots)))
                 size = max(size for size in self._sizes if size <= share)
                 while self._queue and len(batch) < size:
                     if (one := self._queue.popleft()).wanted:
@@ -236,6 +246,7 @@ class MicroBatcher:
                 if self._plenty and len(self._queue) <= self._enough // 2:
                     self._plenty = False
                     self._short.notify_all()
+            self._running[slot] = _Running(time.monotonic(), len(batch))
         return batch
 
     def _run_apart(self, batch: Sequence[Expected]) -> None:

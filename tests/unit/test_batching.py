@@ -39,6 +39,22 @@ class Network:
         return Answer(logits, np.zeros((len(pixels), 18, 7, 7), np.float32))
 
 
+SLOW = 0.9
+
+
+class Unequal(Network):
+    """One that also holds rows of one value, on their own, until it is told otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow = threading.Event()
+
+    def run(self, pixels: np.ndarray) -> Answer:
+        answer = super().run(pixels)
+        assert pixels[0, 0, 0, 0] != np.float32(SLOW) or self.slow.wait(LONG)
+        return answer
+
+
 def image(value: float) -> np.ndarray:
     return np.full((1, 224, 224), value, np.float32)
 
@@ -195,18 +211,22 @@ async def test_two_slots_run_two_batches_at_a_time(network):
     await batcher.close(LONG)
 
 
-async def test_a_slot_takes_no_more_than_its_share(network):
-    """Of four images that wait for two slots neither takes more than two."""
+@pytest.mark.parametrize(("waiting", "taken"), [(4, [3, 1]), (8, [4, 3, 1])])
+async def test_a_slot_takes_no_more_than_its_share(waiting, taken):
+    """Of two slots one takes up to half of what waits and what the other runs, and no more than a
+    batch: of four images beside one that runs three, of eight four."""
+    network = Unequal()
     batcher = MicroBatcher(network.run, slots=2, sizes=range(1, 5))
     network.gate.clear()
-    busy = [asyncio.create_task(batcher.submit(image(0.5), soon())) for _ in range(2)]
+    busy = [asyncio.create_task(batcher.submit(image(v), soon())) for v in (SLOW, 0.5)]
     await until(lambda: len(network.batches) == 2)
-    queued = [asyncio.create_task(batcher.submit(image(0.1), soon())) for _ in range(4)]
-    await until(lambda: batcher.waiting == 4)
+    queued = [asyncio.create_task(batcher.submit(image(0.1), soon())) for _ in range(waiting)]
+    await until(partial(all_wait, batcher, waiting))
     network.gate.set()
-    await asyncio.gather(*busy, *queued)
-    assert max(network.batches) == 2
-    assert sum(network.batches) == 6
+    await asyncio.gather(busy[1], *queued)
+    network.slow.set()
+    await busy[0]
+    assert network.batches == [1, 1, *taken]
     await batcher.close(LONG)
 
 
