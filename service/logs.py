@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timezone
+from typing import Any
 
+from pydantic_core import to_json
 from pythonjsonlogger.json import JsonFormatter
 
 # The framework gives the last two handlers of their own, which write plain text.
@@ -15,6 +17,9 @@ class _Formatter(JsonFormatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         moment = datetime.fromtimestamp(record.created, timezone.utc)
         return moment.isoformat(timespec="milliseconds")
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        return to_json(log_data, serialize_unknown=True).decode()
 
 
 def log_as_json() -> None:
@@ -35,5 +40,7 @@ def log_as_json() -> None:
     # it was written, and by which thread and process.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # One line a request is ours. With nobody to hand its own lines to, the server composes none.
+    logging.getLogger("uvicorn.access").propagate = False
     # It writes bytes of what was sent; the caller is told the reason anyway.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)

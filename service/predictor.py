@@ -95,7 +95,7 @@ class Predictor:
         Raises:
             InferenceFailed: A logit is not finite.
         """
-        if not math.isfinite(logits.sum(dtype=np.float64)):
+        if not math.isfinite(sum(logits.tolist())):
             raise InferenceFailed("The network gave no finite answer for this image.")
         found = findings(logits, self.manifest.labels, self._operating_points)
         return put_together(found, prepared.image, self.model, prepared.warnings)

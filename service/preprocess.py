@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -88,7 +87,7 @@ class ModelInput:
     pixels: np.ndarray
     geometry: Geometry
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Digest of the pixels that are scored: SHA-256 of their little-endian float32 bytes."""
         return hashlib.sha256(np.ascontiguousarray(self.pixels, "<f4").data).hexdigest()

@@ -216,7 +216,7 @@ def _grey(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
         image = image.convert("RGB")
         small = np.asarray(sample(image))
         refuse_photograph(chroma(small))
-    grey = image.convert("L")
+    grey = image if image.mode == "L" else image.convert("L")
     if alpha is not None and alpha.getextrema()[0] != 255:
         grey = Image.composite(grey, Image.new("L", grey.size, 0), alpha)
         notes = ("Transparent pixels were taken as black.",)
