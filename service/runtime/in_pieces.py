@@ -19,8 +19,8 @@ def read_in_pieces(path: Path, images: int, piece: int) -> openvino.Model:
     layer reads them. In the last blocks it is the other way round. Outputs stay as they are.
 
     DenseNet averages between its blocks. Cut there, nothing is converted at the seam: what is
-    averaged is not in 8 bits. Each piece has weights of its own: with shared ones OpenVINO leaves
-    undone some of what it would fold into them, and is slower than without pieces.
+    averaged is not in 8 bits. Each piece has constants of its own: with the same ones in common
+    OpenVINO leaves undone some of what it would fold into them, and is slower than without pieces.
 
     Args:
         path: An ONNX file or OpenVINO's own.
@@ -37,7 +37,7 @@ def read_in_pieces(path: Path, images: int, piece: int) -> openvino.Model:
     pixels.output(0).set_names({"pixels"})
     averages = []
     for part in opset13.split(pixels, opset13.constant(0), images // piece).outputs():
-        front = core().read_model(path)
+        front = network.clone()
         front.get_parameters()[0].output(0).replace(part)
         averages.append(_first_average(front).output(0))
     _first_average(network).output(0).replace(opset13.concat(averages, 0).output(0))
