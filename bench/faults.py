@@ -159,7 +159,7 @@ def _nothing_lost(setting: Setting, report: dict[str, Any]) -> list[Figure]:
     ]
 
 
-_REQUEST_ID = re.compile(r'"request_id": ?"(bench-\d+)"')
+_REQUEST_ID = re.compile(r'"request_id": "(bench-\d+)"')
 
 
 def _logged(setting: Setting) -> set[str]:

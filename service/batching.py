@@ -216,19 +216,17 @@ class MicroBatcher:
     def _serve(self, slot: int) -> None:
         """Run batches until the batcher closes and the queue is empty."""
         while batch := self._take(slot):
-            try:
-                self._run_apart(batch)
-            finally:
-                del self._running[slot]
+            self._run_apart(batch)
         self._tell(self._slots[slot].set_result, None)
 
     def _take(self, slot: int) -> list[Expected]:
-        """Wait for images and take a batch of them, oldest first.
+        """Wait for images and take a batch of them, oldest first; what was taken before has run.
 
         Those that nobody waits for any more are dropped. Empty once the batcher is closed.
         """
         batch: list[Expected] = []
         with self._changed:
+            self._running.pop(slot, None)
             while not batch:
                 while not self._queue:
                     if self._closing:
@@ -237,7 +235,7 @@ class MicroBatcher:
                 # No more than a slot's share of what waits and what runs: what one takes beyond it
                 # would wait while others idle.
                 waiting = len(self._queue)
-                running = sum(batch.images for batch in self._running.values())
+                running = sum(other.images for other in self._running.values())
                 share = min(waiting, -(-(waiting + running) // len(self._slots)))
                 size = max(size for size in self._sizes if size <= share)
                 while self._queue and len(batch) < size:

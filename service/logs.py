@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timezone
-from typing import Any
 
-from pydantic_core import to_json
 from pythonjsonlogger.json import JsonFormatter
 
 # The framework gives the last two handlers of their own, which write plain text.
@@ -17,9 +15,6 @@ class _Formatter(JsonFormatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         moment = datetime.fromtimestamp(record.created, timezone.utc)
         return moment.isoformat(timespec="milliseconds")
-
-    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        return to_json(log_data, serialize_unknown=True).decode()
 
 
 def log_as_json() -> None:

@@ -39,7 +39,7 @@ BATCHES = (1, 4, 8)
 takes 3 to 5 % longer. By itself the network takes 8 % less for an image in four than alone and
 10 % less in eight (int8, in pieces), and what surrounds a run costs an image the less the more of
 them share it: at 32 clients the service went from 0.98 to 1.05 of what the quickest peer does
-(`bench/peers`) when eight were added to one and four."""
+(`bench/peers`) with eight, the pieces and less work beside each answer."""
 
 _PIECES = {"float32": 1, "bfloat16": 1, "int8": 2}
 """Images that go through the first layers together (`service.runtime.in_pieces`). In 8 bits two are

@@ -62,7 +62,7 @@ def lines(served, request_id: str, count: int = 1) -> list[dict]:
     end = time.monotonic() + 10
     while time.monotonic() < end:
         log = served.log.read_text(errors="replace").splitlines()
-        found = [json.loads(line) for line in log if request_id in line]
+        found = [json.loads(line) for line in log if f'"request_id": "{request_id}"' in line]
         if len(found) >= count:
             return found
         time.sleep(0.02)
