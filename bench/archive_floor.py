@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from bench.floor import pipeline, rate
-from service.predictor import open_predictor
+from service.network.predictor import open_predictor
 from service.settings import read_settings
 
 _WARM_UP = 8

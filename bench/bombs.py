@@ -73,8 +73,8 @@ BOMBS = {
 
 def _one(name: str) -> None:
     """Run one bomb in this process and print what came of it."""
-    from service.decode import decode
     from service.errors import CxrError
+    from service.radiograph.decode import decode
 
     data = sys.stdin.buffer.read()
     decode(raster(stored(chest(1, 64, 64), 8), "PNG"))

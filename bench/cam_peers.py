@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.upstream import eager_network  # first: it mends torchvision, which the peers import
+from export.checkpoints.upstream import (
+    eager_network,  # first: it mends torchvision, which the peers import
+)
 
 # isort: split
 from captum.attr import LayerGradCam
@@ -24,13 +26,13 @@ from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from export.phantom import make_phantom
-from export.weights import load_weights
-from service.bundle import open_bundle
-from service.cam.classmap import LAST_LAYER, LAYERS, class_activation_map
-from service.cam.gradients import differentiate
-from service.runtime import load_runtime
-from service.runtime.torchscript import load_network
+from export.checkpoints.weights import load_weights
+from export.demo.phantom import make_phantom
+from service.explain.cam.class_map import LAST_LAYER, LAYERS, class_activation_map
+from service.explain.cam.gradients import differentiate
+from service.network.bundle import open_bundle
+from service.network.runtime import load_runtime
+from service.network.runtime.torchscript import load_network
 
 PEERS = {
     "gradcam": GradCAM,

@@ -26,10 +26,10 @@ def step(name):
     steps[name], last = now - last, now
 from pathlib import Path
 import numpy as np
-import service.predictor
-from service.bundle import open_bundle
-from service.runtime import load_runtime, prove, why_not
-from service.runtime.selection import select
+import service.network.predictor
+from service.network.bundle import open_bundle
+from service.network.runtime import load_runtime, prove, why_not
+from service.network.runtime.selection import select
 step("imports of the service")
 bundle = open_bundle(Path(sys.argv[1]))
 step("hashes")

@@ -21,16 +21,16 @@ from typing import Any
 import click
 import numpy as np
 
-from export.calibration import gather_calibration
-from export.drift import drift
-from export.evidence import Evidence, folder, phantoms
-from export.parity import eager_reference, run_over
-from export.quantise import advanced_parameters, kept_in_float, read_network, save
-from export.upstream import eager_network
-from export.weights import Weights, load_weights
-from service.bundle import Bundle, open_bundle
-from service.runtime import Runtime, load_runtime, why_not
-from service.scores import OPERATING_POINT, op_norm, sigmoid
+from export.bundle.calibration import gather_calibration
+from export.bundle.check_images import Evidence, folder, phantoms
+from export.bundle.drift import drift
+from export.bundle.parity import eager_reference, run_over
+from export.bundle.quantise import advanced_parameters, kept_in_float, read_network, save
+from export.checkpoints.upstream import eager_network
+from export.checkpoints.weights import Weights, load_weights
+from service.network.bundle import Bundle, open_bundle
+from service.network.runtime import Runtime, load_runtime, why_not
+from service.network.scores import OPERATING_POINT, op_norm, sigmoid
 
 SEEDS = range(50_000, 50_200)
 BATCHES = 20

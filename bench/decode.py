@@ -30,8 +30,8 @@ from rich.table import Table
 
 from bench.files import ENCODERS, chest, dicom, raster, stored
 from bench.upstream import theirs
-from service.decode import decode
-from service.preprocess import preprocess
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import preprocess
 
 
 def _pillow_8(data: bytes) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from export.phantom import make_phantom
+from export.demo.phantom import make_phantom
 
 
 @dataclass(frozen=True)

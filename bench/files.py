@@ -14,7 +14,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
-from export.phantom import make_phantom
+from export.demo.phantom import make_phantom
 
 _DRAWN_AT_MOST = 640
 

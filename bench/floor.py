@@ -20,7 +20,7 @@ from statistics import median
 import click
 import numpy as np
 
-from service.predictor import Predictor, Prepared, open_predictor
+from service.network.predictor import Predictor, Prepared, open_predictor
 from service.settings import read_settings
 
 

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.mutate import mutants, originals
-from service.decode import DecodeLimits, decode
 from service.errors import ClientFault
-from service.preprocess import preprocess
+from service.radiograph.decode import DecodeLimits, decode
+from service.radiograph.preprocess import preprocess
 
 
 def _resident() -> float:

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from export.phantom import make_phantom
-from service.bundle import open_bundle
-from service.cam.classmap import class_activation_map
-from service.decode import decode
-from service.place import locate
-from service.preprocess import preprocess
-from service.runtime import Runtime, load_runtime
+from export.demo.phantom import make_phantom
+from service.explain.cam.class_map import class_activation_map
+from service.explain.hotspot import locate
+from service.network.bundle import open_bundle
+from service.network.runtime import Runtime, load_runtime
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import preprocess
 
 LIMIT = 1 / 7
 SIZES = (300, 750, 1500, 3000)

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from export.phantom import Phantom, make_phantom
-from service.bundle import open_bundle
-from service.cam.classmap import LAYERS
-from service.cam.gradients import BATCH, differentiate
-from service.cam.weighting import WEIGHTINGS
-from service.place import Box, locate
-from service.preprocess import INPUT_SIDE, Geometry
-from service.runtime.torchscript import load_network
+from export.demo.phantom import Phantom, make_phantom
+from service.explain.cam.class_map import LAYERS
+from service.explain.cam.gradients import BATCH, differentiate
+from service.explain.cam.weighting import WEIGHTINGS
+from service.explain.hotspot import Box, locate
+from service.network.bundle import open_bundle
+from service.network.runtime.torchscript import load_network
+from service.radiograph.preprocess import INPUT_SIDE, Geometry
 
 NEAR = 15
 SQUARE = Geometry(INPUT_SIDE, INPUT_SIDE)

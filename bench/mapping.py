@@ -20,8 +20,8 @@ from rich.table import Table
 
 from bench.files import dicom
 from bench.upstream import demo_network, scores
-from service.decode import decode
-from service.preprocess import preprocess
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import preprocess
 
 
 def _input(data: bytes, voi: bool) -> np.ndarray:

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from export.evidence import folder
-from export.phantom import make_phantom
-from service.bundle import open_bundle
-from service.cam.classmap import LAYERS
-from service.cam.gradients import differentiate
-from service.cam.weighting import WEIGHTINGS
-from service.runtime.torchscript import load_network
+from export.bundle.check_images import folder
+from export.demo.phantom import make_phantom
+from service.explain.cam.class_map import LAYERS
+from service.explain.cam.gradients import differentiate
+from service.explain.cam.weighting import WEIGHTINGS
+from service.network.bundle import open_bundle
+from service.network.runtime.torchscript import load_network
 
 RANDOMISED = ("denseblock4", "norm5", "classes")
 LIMIT = 0.5

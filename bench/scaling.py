@@ -29,7 +29,7 @@ from bench.peers.results import number, point, table, together
 from bench.peers.run import PEERS_PYTHON, SETTLE
 from bench.processes import Generator, measure_floor, serving
 from bench.published import publish
-from export.phantom import make_phantom
+from export.demo.phantom import make_phantom
 
 SIDES = (224, 512, 1024, 2048, 4096)
 FORMATS = ("JPEG", "PNG")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.manifests import container, environment
-from service.prediction_lane import SHARE_OF_DEADLINE
+from service.serving.prediction_lane import SHARE_OF_DEADLINE
 from service.settings import read_settings
 
 

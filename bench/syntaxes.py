@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.files import ENCODERS, chest, dicom, stored
-from service.decode import decode
-from service.preprocess import preprocess
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import preprocess
 
 _DCMTK = {
     # transfer syntax: how to encode from native, how to decode to native, lossless

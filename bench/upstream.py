@@ -21,17 +21,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.files import chest, dicom, raster, stored
-from export.upstream import library
-from service.decode import decode
-from service.preprocess import preprocess
+from export.checkpoints.upstream import library
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import preprocess
 
 _LETTERED = "JPEG, letters"
 
 
 def demo_network() -> torch.nn.Module:
     """The library's own network with the demo weights."""
-    from export.upstream import eager_network
-    from export.weights import load_demo
+    from export.checkpoints.upstream import eager_network
+    from export.checkpoints.weights import load_demo
 
     return eager_network(load_demo())
 

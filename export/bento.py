@@ -20,9 +20,9 @@ from string import Template
 
 import click
 
-from export.publish import bento_tag, register
+from export.bundle.publish import bento_tag, register
 from service import __version__
-from service.bundle import open_bundle
+from service.network.bundle import open_bundle
 from service.settings import PINNED
 
 ROOT = Path(__file__).resolve().parents[1]

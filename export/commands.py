@@ -79,9 +79,9 @@ def export(
     import time
 
     try:
-        from export.build import export_bundle
-        from export.publish import register as copy_to_store
-        from export.weights import load_weights
+        from export.bundle.build import export_bundle
+        from export.bundle.publish import register as copy_to_store
+        from export.checkpoints.weights import load_weights
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"exporting needs {error.name}, which is not installed: "

@@ -12,35 +12,35 @@ import bentoml
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.answer import Prediction
-from service.batch_answer import BatchAnswer, answer_each
-from service.bundle import open_bundle
-from service.cam.classmap import CAM
-from service.cam.request import map_request
-from service.edge.api_keys import ApiKeys, KeysRequired
-from service.edge.disconnect import unless_gone
-from service.edge.faults import FaultResponse, FaultShape
-from service.edge.form import Intake, read_form
-from service.edge.image_form import ExplainForm, ImageForm, ImagesForm, Picture
-from service.edge.observed import Observed, record
-from service.edge.pages import documents, documents_and_page
-from service.edge.relay import Relay, explainer_address
-from service.edge.room import Door, RoomRequired
-from service.edge.secured import Secured
-from service.edge.straight import Desk, Straight
 from service.errors import CxrError
-from service.explain_fields import SERVED_HEADER, as_texts, read_fields, read_served
-from service.explanation_answer import ExplanationAnswer
-from service.explanation_lane import ExplanationLane
+from service.explain.answer import ExplanationAnswer
+from service.explain.cam.class_map import CAM
+from service.explain.cam.request import map_request
+from service.explain.fields import SERVED_HEADER, as_texts, read_fields, read_served
+from service.http.batch_answer import BatchAnswer, answer_each
+from service.http.direct_routes import Desk, Straight
+from service.http.disconnect import unless_gone
+from service.http.explainer_client import Relay, explainer_address
+from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, Picture
+from service.http.media import PNG, Reply, wants_dicom
+from service.http.middleware.access_log import Observed, record
+from service.http.middleware.admission import Door, RoomRequired
+from service.http.middleware.api_keys import ApiKeys, KeysRequired
+from service.http.middleware.error_responses import FaultResponse, FaultShape
+from service.http.middleware.security_headers import Secured
+from service.http.routes import documents, documents_and_page
+from service.http.tracing import spans_that_are_exported, trace_stages
+from service.http.uploads import Intake, read_form
 from service.logs import log_as_json
-from service.media import PNG, Reply, wants_dicom
-from service.prediction_lane import PredictionLane
-from service.predictor import open_predictor
-from service.priority import stand_back, wait_turn
+from service.network.answer import Prediction
+from service.network.bundle import open_bundle
+from service.network.predictor import open_predictor
+from service.serving.explanation_lane import ExplanationLane
+from service.serving.garbage_collection import settle
+from service.serving.prediction_lane import PredictionLane
+from service.serving.process_priority import stand_back, wait_turn
+from service.serving.watchdog import beat, end, watch
 from service.settings import Settings, bundle_folder, read_settings
-from service.settled import settle
-from service.tracing import spans_that_are_exported, trace_stages
-from service.watchdog import beat, end, watch
 
 _EXPLAINER = "explainer"
 _FRAMEWORK: dict[str, Any] = {
@@ -93,7 +93,7 @@ class Explainer:
     """
 
     def __init__(self) -> None:
-        from service.explainer import open_explainer
+        from service.explain.explainer import open_explainer
 
         log_as_json()
         self._settings = read_settings()
@@ -123,14 +123,14 @@ class Explainer:
     @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=Picture)
     async def gradcam(self, image: Request, **_: Any) -> Response:
         """Draw where the score of a finding came from."""
-        from service.explaining import picture
+        from service.explain.replies import picture
 
         return await self._work(image, picture)
 
     @bentoml.api(route="/explain", input_spec=ExplainForm, output_spec=ExplanationAnswer)
     async def explain(self, image: Request, **_: Any) -> Response:
         """Say where the score of a finding came from."""
-        from service.explaining import report
+        from service.explain.replies import report
 
         return await self._work(image, report)
 

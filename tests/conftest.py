@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.phantom import make_phantom
+from export.demo.phantom import make_phantom
 
 DEMO = "demo"
 
@@ -31,8 +31,8 @@ def _own_model_store(tmp_path_factory):
 @pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory) -> Path:
     """The demo bundle, exported once for the whole run; not to be changed."""
-    from export.build import export_bundle
-    from export.weights import load_weights
+    from export.bundle.build import export_bundle
+    from export.checkpoints.weights import load_weights
 
     out = tmp_path_factory.mktemp("models")
     return export_bundle(load_weights(DEMO), out, None, lambda _line: None).folder

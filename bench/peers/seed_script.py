@@ -27,7 +27,7 @@ def main(images: tuple[Path, ...], seconds: float) -> None:
     import torch
 
     from bench.upstream import demo_network
-    from export.upstream import library
+    from export.checkpoints.upstream import library
 
     torch.set_num_threads(knob("THREADS", CORES))
     network = demo_network()

@@ -23,19 +23,19 @@ def facts() -> Facts:
             "hospital in Guangzhou. They were resized to 224 x 224 without keeping their "
             "proportions. A tenth of the patients was set aside for validation, so that no child "
             "is on both sides.",
-            "1,500 phantoms: drawn pictures from `export/phantom.py`, seeds 100,000 to 100,749, "
-            "each once without and once with an opacity. One training image in five was a "
+            "1,500 phantoms: drawn pictures from `export/demo/phantom.py`, seeds 100,000 to "
+            "100,749, each once without and once with an opacity. One training image in five was a "
             "phantom. This is why the drawn pictures of the tests and examples get sensible "
             "answers.",
             "From random weights: 17 epochs of 5,120 images, the first eleven at 112 pixels, "
             "three at 160, three at 224. AdamW with a one-cycle schedule, smoothed targets, "
             "bfloat16, on two CPU cores in about 75 minutes. Images were rotated, shifted, "
             "scaled, mirrored, and varied in brightness, contrast and noise.",
-            "Made by `python -m export.train_demo DATASET OUT`. The checkpoint holds convolutions "
-            "in float16 and everything else in float32; all of it is float32 once loaded. Output "
-            '8, "Pneumonia", is the one that was trained; the other 17 carry no label and are '
-            "dropped. `demo.safetensors` has 14,539,008 bytes; its digest and that of `demo.json` "
-            "(labels, operating point, figures) are pinned in `export/weights.py`.",
+            "Made by `python -m export.demo.train_demo DATASET OUT`. The checkpoint holds "
+            "convolutions in float16 and everything else in float32; all of it is float32 once "
+            'loaded. Output 8, "Pneumonia", is the one that was trained; the other 17 carry no '
+            "label and are dropped. `demo.safetensors` has 14,539,008 bytes; its digest and that of "
+            "`demo.json` (labels, operating point, figures) are pinned in `export/checkpoints/weights.py`.",
         ),
         published=(
             Published("validation patients", {"Pneumonia": found["validation_auc"]}),

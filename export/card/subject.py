@@ -11,7 +11,7 @@ from export.card import demo, official, unknown
 from export.card.facts import Facts
 from export.errors import CardRefused
 from export.evaluation.training_sets import DEMO, TRAINED_ON, trained_on
-from service.bundle import Bundle, Manifest, open_bundle
+from service.network.bundle import Bundle, Manifest, open_bundle
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ def by_name(name: str) -> Subject:
         raise CardRefused(f'"{name}" is none of {", ".join(TRAINED_ON)}')
     sha256: str | None
     if name == DEMO:
-        from export.weights import load_demo
+        from export.checkpoints.weights import load_demo
 
         weights = load_demo()
         licence, sha256 = weights.licence, weights.sha256
         labels, points = weights.labels, weights.operating_points
     else:
-        from export.upstream import OFFICIAL
-        from export.weights import OFFICIAL_LICENCE
+        from export.checkpoints.upstream import OFFICIAL
+        from export.checkpoints.weights import OFFICIAL_LICENCE
 
         known = OFFICIAL[name]
         licence, sha256 = OFFICIAL_LICENCE, known.sha256

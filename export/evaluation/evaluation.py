@@ -16,8 +16,8 @@ from export.evaluation.scoring import Scored
 from export.evaluation.subgroups import partition
 from export.evaluation.training_sets import judge
 from service import __version__
-from service.answer import DEMO_WARNING
-from service.bundle import Manifest
+from service.network.answer import DEMO_WARNING
+from service.network.bundle import Manifest
 
 SAME_IMAGES = (
     "Intervals take the images as independent of one another: several images of one patient make "

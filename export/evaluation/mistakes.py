@@ -12,10 +12,10 @@ from PIL import Image
 from export.evaluation.records import Mistake
 from export.evaluation.scoring import Scored, ScoredImage
 from service.archive.pipeline import read_file
-from service.cam.classmap import class_activation_map
-from service.heatmap import overlay
-from service.place import directions, locate, place_in_words
-from service.reader import RadiographReader
+from service.explain.cam.class_map import class_activation_map
+from service.explain.drawing.heat_map import overlay
+from service.explain.hotspot import directions, locate, place_in_words
+from service.radiograph.reader import RadiographReader
 
 MOST = 6
 """Of each kind that are shown."""

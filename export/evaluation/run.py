@@ -30,7 +30,7 @@ from export.evaluation.table import read_table
 from export.evaluation.variants import named_apart, settings_of
 from service.archive.durable import write_whole
 from service.errors import UnknownTarget
-from service.predictor import Predictor, open_predictor
+from service.network.predictor import Predictor, open_predictor
 from service.settings import Settings
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from export.evaluation.dataset import LabelledImage
 from export.evaluation.records import Model, Refused
-from service.answer import Prediction
 from service.archive.pipeline import score_each
 from service.errors import CxrError
-from service.predictor import Predictor
-from service.preprocess import Geometry
+from service.network.answer import Prediction
+from service.network.predictor import Predictor
+from service.radiograph.preprocess import Geometry
 from service.settings import Settings
 
 

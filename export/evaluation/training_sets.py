@@ -44,7 +44,7 @@ COLLECTIONS = {
         Collection("mimic", "MIMIC-CXR, MIT (Johnson et al. 2019)"),
         Collection("openi", "Open-i, Indiana University (Demner-Fushman et al. 2016)"),
         Collection("kermany", "Kermany et al. 2018, children of one to five years, Guangzhou"),
-        Collection("phantoms", "phantoms drawn by export/phantom.py"),
+        Collection("phantoms", "phantoms drawn by export/demo/phantom.py"),
     )
 }
 """Those that a set of weights was trained on, or whose images overlap with one."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from service.runtime import PRECISIONS
+from service.network.runtime import PRECISIONS
 from service.settings import Settings, read_settings
 
 

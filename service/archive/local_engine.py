@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from service.archive.listing import Task
 from service.archive.shards import Scoring, Shard, score_tasks
-from service.predictor import Predictor
-from service.runtime.threads import usable_cpus
+from service.network.predictor import Predictor
+from service.network.runtime.threads import usable_cpus
 from service.settings import Settings
 
 

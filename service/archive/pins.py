@@ -7,7 +7,7 @@ from typing import Any
 
 import service
 from service.archive.listing import Listing
-from service.predictor import Predictor
+from service.network.predictor import Predictor
 from service.settings import Settings
 
 LAYOUT = 1

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from service.answer import Prediction
-from service.apart import run_apart
 from service.errors import CxrError, InferenceFailed, Unreadable
-from service.limits import DecodeLimits
-from service.predictor import Predictor, Prepared
-from service.preprocess import Geometry
-from service.runtime import Runtime
+from service.network.answer import Prediction
+from service.network.predictor import Predictor, Prepared
+from service.network.runtime import Runtime
+from service.radiograph.limits import DecodeLimits
+from service.radiograph.preprocess import Geometry
+from service.serving.isolated_batch import run_apart
 
 log = logging.getLogger("cxr.archive")
 

@@ -32,14 +32,14 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 import ray.data
 
-from service.answer import ModelAnswer
 from service.archive.listing import Task
 from service.archive.local_engine import scoring
 from service.archive.shards import Scoring, Shard, score_tasks
 from service.archive.sources import Source
 from service.errors import BundleRefused
-from service.predictor import open_predictor
-from service.runtime.threads import usable_cpus
+from service.network.answer import ModelAnswer
+from service.network.predictor import open_predictor
+from service.network.runtime.threads import usable_cpus
 from service.settings import Settings
 
 _OBJECT_STORE = 256 << 20

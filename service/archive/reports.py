@@ -10,16 +10,16 @@ import hashlib
 import os
 from pathlib import Path, PurePosixPath
 
-from service.answer import ModelAnswer
 from service.archive.pipeline import Evidence, read_file
 from service.archive.rows import printable
 from service.archive.sources import Source
-from service.bundle import Manifest
-from service.cam.classmap import CAM, class_activation_map
-from service.cam.request import map_request
-from service.explanation import explanation
-from service.limits import DecodeLimits
-from service.place import directions
+from service.explain.cam.class_map import CAM, class_activation_map
+from service.explain.cam.request import map_request
+from service.explain.explanation import explanation
+from service.explain.hotspot import directions
+from service.network.answer import ModelAnswer
+from service.network.bundle import Manifest
+from service.radiograph.limits import DecodeLimits
 
 SUFFIX = ".sr.dcm"
 
@@ -65,8 +65,8 @@ def report(
             cannot be taken over (`source_attributes`).
         UnknownTarget: These weights do not name the target.
     """
-    from service.dicom_out.report import structured_report
-    from service.dicom_out.study import source_header
+    from service.explain.dicom.structured_report import structured_report
+    from service.explain.dicom.study import source_header
 
     request = map_request(manifest.labels, target, CAM)
     found = explanation(

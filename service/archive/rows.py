@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from service.answer import ModelAnswer, Prediction
 from service.archive.sources import Source
 from service.errors import CxrError
+from service.network.answer import ModelAnswer, Prediction
 
 OK = "ok"
 """Status of a file that was scored; any other is the code of the error that refused it."""

@@ -15,14 +15,14 @@ from service.archive.durable import sync_folder, write_whole, written_whole
 from service.archive.formats import write
 from service.archive.journal import Journal
 from service.archive.listing import Listing, Task, tasks, write_listing
+from service.archive.output import Place, record_of, table_in
 from service.archive.pins import SHARD, Pins, pin
-from service.archive.place import Place, record_of, table_in
 from service.archive.rows import columns
 from service.archive.shards import Shard
 from service.archive.sources import list_sources
-from service.bundle import sha256_file
 from service.errors import ArchiveRefused
-from service.predictor import Predictor
+from service.network.bundle import sha256_file
+from service.network.predictor import Predictor
 from service.settings import Settings
 
 Engine = Callable[[Iterable[Task], Callable[[int], None]], Iterator[Shard]]

@@ -13,7 +13,7 @@ from service.archive.reports import report, report_name
 from service.archive.rows import Row, columns, refused, scored, to_line
 from service.archive.sources import Source
 from service.errors import CxrError
-from service.predictor import Predictor
+from service.network.predictor import Predictor
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import click
 from service.commands.variant import bundle_option
 
 if TYPE_CHECKING:
-    from service.bundle import Manifest, Measurement
+    from service.network.bundle import Manifest, Measurement
 
 BASELINE = "onnxruntime-float32"
 
@@ -45,10 +45,16 @@ def runtimes(
     ceiling: bool,
 ) -> None:
     """Time every variant of the bundle that can run here, in turns."""
-    from service.bundle import open_bundle
-    from service.runtime.threads import usable_cpus
+    from service.network.bundle import open_bundle
+    from service.network.runtime.threads import usable_cpus
+    from service.network.variant_speed import (
+        faster_than_chosen,
+        load_all,
+        measure,
+        table_of,
+        this_machine,
+    )
     from service.settings import bundle_folder, read_settings
-    from service.speed import faster_than_chosen, load_all, measure, table_of, this_machine
 
     settings = read_settings(bundle=bundle, threads=threads)
     opened = open_bundle(bundle_folder(settings))
@@ -80,7 +86,7 @@ def _print(manifest: Manifest, rows: tuple[Measurement, ...]) -> None:
 
 
 def _print_ceiling(rows: tuple[Measurement, ...], manifest: Manifest, threads: int) -> None:
-    from service.ceiling import measure_ceiling
+    from service.network.ceiling import measure_ceiling
 
     chosen = manifest.variant()
     try:

@@ -47,7 +47,7 @@ def gradcam(
     from service.errors import NotAnImage
 
     try:
-        from service.explainer import open_explainer
+        from service.explain.explainer import open_explainer
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"drawing heat maps needs {error.name}, which is not installed: "

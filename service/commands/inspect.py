@@ -24,8 +24,8 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
     levels, the crop, and what there is to be warned about. A file that would be refused is
     refused here with the same reason.
     """
-    from service.decode import decode
-    from service.preprocess import preprocess
+    from service.radiograph.decode import decode
+    from service.radiograph.preprocess import preprocess
 
     radiograph = decode(file.read_bytes(), reduce=True, voi=not no_voi)
     model_input = preprocess(radiograph)

@@ -10,7 +10,7 @@ import click
 from service.commands.variant import variant_options
 
 if TYPE_CHECKING:
-    from service.answer import Prediction
+    from service.network.answer import Prediction
 
 
 @click.command()
@@ -33,7 +33,7 @@ def predict(
     """
     from service.commands.images import pick_from_test_set
     from service.errors import CxrError
-    from service.predictor import open_predictor
+    from service.network.predictor import open_predictor
     from service.settings import read_settings
 
     paths = images or (pick_from_test_set(),)

@@ -14,10 +14,10 @@ import click
 from service.commands.variant import variant_options
 
 if TYPE_CHECKING:
-    from service.answer import ModelAnswer
-    from service.archive.place import Place
+    from service.archive.output import Place
     from service.archive.run import Engine, Order, Summary
-    from service.predictor import Predictor
+    from service.network.answer import ModelAnswer
+    from service.network.predictor import Predictor
     from service.settings import Settings
 
 FORMATS = ("csv", "jsonl", "parquet", "dicom-sr")
@@ -122,7 +122,7 @@ def score(
     with _stopping(), watching() as watch:
         try:
             from service.archive.run import Order, score_archive
-            from service.predictor import open_predictor
+            from service.network.predictor import open_predictor
             from service.settings import read_settings
 
             settings = read_settings(bundle=bundle, runtime=runtime, precision=precision)
@@ -153,7 +153,7 @@ def score(
 
 
 def _place(out: Path, form: str | None) -> Place:
-    from service.archive.place import Place, format_of
+    from service.archive.output import Place, format_of
 
     chosen = form or format_of(out)
     if chosen is None:
@@ -230,7 +230,7 @@ def _stopping() -> Iterator[None]:
 
 
 def _print(place: Place, summary: Summary, model: ModelAnswer) -> None:
-    from service.answer import DEMO_WARNING
+    from service.network.answer import DEMO_WARNING
 
     if summary.scored_now:
         rate = summary.scored_now / summary.seconds

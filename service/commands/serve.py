@@ -20,7 +20,7 @@ def serve(
     exit status 1 and is named. Every setting can be given in the environment as CXR_NAME too;
     `cxr serve` says the ones in force.
     """
-    from service.launch import launch
+    from service.commands.launch import launch
     from service.settings import read_settings
 
     launch(read_settings(bundle=bundle, runtime=runtime, precision=precision), host, port)

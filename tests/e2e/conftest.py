@@ -36,7 +36,7 @@ def keys(tmp_path_factory) -> Path:
     """The mounted secret: the digest of the tests' key."""
     from pods import KEY
 
-    from service.edge.api_keys import digest
+    from service.http.middleware.api_keys import digest
 
     file = tmp_path_factory.mktemp("keys") / "api-keys"
     file.write_text(f"{digest(KEY)}  tests\n")

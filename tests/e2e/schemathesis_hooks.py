@@ -12,7 +12,7 @@ import schemathesis
 from hypothesis import strategies as st
 from PIL import Image
 
-from export.phantom import make_phantom
+from export.demo.phantom import make_phantom
 
 
 def _png(seed: int, kind: type) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from service.cam.request import OFFERED
+from service.explain.cam.request import OFFERED
 
 DICOM = {"accept": "application/dicom"}
 

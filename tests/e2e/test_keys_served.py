@@ -4,7 +4,7 @@ import httpx
 import pytest
 from served import serving
 
-from service.edge.api_keys import digest
+from service.http.middleware.api_keys import digest
 
 
 @pytest.fixture(scope="module")

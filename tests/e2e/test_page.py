@@ -20,10 +20,10 @@ from pydicom.data import get_testdata_file
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from service.answer import DEMO_WARNING
-from service.colour_map import COLOURS
-from service.edge.page_files import FOLDER
-from service.place import at_input
+from service.explain.drawing.colour_map import COLOURS
+from service.explain.hotspot import at_input
+from service.http.page_files import FOLDER
+from service.network.answer import DEMO_WARNING
 
 SAMPLES = FOLDER / "samples"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.answer import DEMO_WARNING
-from service.cam.request import OFFERED
-from service.edge.page_files import FOLDER
+from service.explain.cam.request import OFFERED
+from service.http.page_files import FOLDER
+from service.network.answer import DEMO_WARNING
 
 HALF = (FOLDER / "samples" / "clear.png").read_bytes()[:20_000]
 

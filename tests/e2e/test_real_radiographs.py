@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from export.evidence import folder
-from export.upstream import eager_network, run_eager
-from export.weights import load_weights
+from export.bundle.check_images import folder
+from export.checkpoints.upstream import eager_network, run_eager
+from export.checkpoints.weights import load_weights
 
 
 def test_served_scores_separate_as_well_as_the_eager_model(client, radiographs, capsys):

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from pods import KEY, Pod, build_context, pod, wait_for_start
 
-from export.publish import record_files
-from service.bundle import MANIFEST, bundle_version, read_manifest
+from export.bundle.publish import record_files
+from service.network.bundle import MANIFEST, bundle_version, read_manifest
 
 OVERLAY = ("overlays/split", "cxr")
 NOBODY = {"cxr-explainer": "127.0.0.1"}

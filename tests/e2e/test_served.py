@@ -12,10 +12,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from service.bundle import open_bundle
-from service.decode import decode
-from service.predictor import open_predictor
-from service.preprocess import preprocess
+from service.network.bundle import open_bundle
+from service.network.predictor import open_predictor
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import preprocess
 from service.settings import read_settings
 
 

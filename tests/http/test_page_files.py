@@ -9,9 +9,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from service.edge.api_keys import ApiKeys, KeysRequired
-from service.edge.page_files import FILES, FOLDER, PATHS, ROUTES
-from service.edge.secured import Secured
+from service.http.middleware.api_keys import ApiKeys, KeysRequired
+from service.http.middleware.security_headers import Secured
+from service.http.page_files import FILES, FOLDER, PATHS, ROUTES
 
 
 async def _private(_):

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from export.upstream import library
+from export.checkpoints.upstream import library
 
 
 def random_network(seed=5):

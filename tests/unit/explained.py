@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from service.answer import ModelAnswer, image_answer
-from service.cam.classmap import ClassMap
-from service.cam.request import MapRequest
-from service.explanation import explanation
-from service.preprocess import Geometry, preprocess
-from service.radiograph import Radiograph, Source
+from service.explain.cam.class_map import ClassMap
+from service.explain.cam.request import MapRequest
+from service.explain.explanation import explanation
+from service.network.answer import ModelAnswer, image_answer
+from service.radiograph.preprocess import Geometry, preprocess
+from service.radiograph.radiograph import Radiograph, Source
 
 MODEL = ModelAnswer(
     name="demo",

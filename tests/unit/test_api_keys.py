@@ -8,8 +8,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from service.edge.api_keys import ApiKeys, KeysRequired, digest, is_loopback
 from service.errors import SettingRefused
+from service.http.middleware.api_keys import ApiKeys, KeysRequired, digest, is_loopback
 
 
 def write(path, *lines: str):

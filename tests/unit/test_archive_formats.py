@@ -7,12 +7,12 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from service.answer import ModelAnswer
 from service.archive.formats import ROWS_A_GROUP, write
 from service.archive.reports import report_name
 from service.archive.rows import Column, columns, printable, refused, to_line
 from service.archive.sources import Source
 from service.errors import NotAnImage
+from service.network.answer import ModelAnswer
 
 MODEL = ModelAnswer(
     name="demo",

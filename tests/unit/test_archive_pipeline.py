@@ -10,9 +10,9 @@ from archives import BAD, draw_archive
 from bench.files import raster
 from service.archive.pipeline import read_file, score_each
 from service.errors import InferenceFailed, TooLarge, Unreadable
-from service.limits import DecodeLimits
-from service.predictor import open_predictor
-from service.runtime import Outputs, Placement
+from service.network.predictor import open_predictor
+from service.network.runtime import Outputs, Placement
+from service.radiograph.limits import DecodeLimits
 from service.settings import read_settings
 
 MARK = 1.0

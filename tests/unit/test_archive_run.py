@@ -17,11 +17,11 @@ from click.testing import CliRunner
 
 from service.archive.journal import Journal
 from service.archive.local_engine import LocalEngine, scoring
-from service.archive.place import Place
+from service.archive.output import Place
 from service.archive.run import Order, score_archive
 from service.cli import cxr
 from service.errors import ArchiveRefused
-from service.predictor import open_predictor
+from service.network.predictor import open_predictor
 from service.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]

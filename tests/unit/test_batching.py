@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from service.batching import MicroBatcher
 from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Unavailable
+from service.serving.batching import MicroBatcher
 
 LONG = 30.0
 

@@ -8,10 +8,10 @@ from click.testing import CliRunner
 from export.card import demo
 from export.card.model_card import cell, write_card
 from export.card.subject import by_name, of_bundle
+from export.checkpoints.upstream import OFFICIAL
+from export.checkpoints.weights import DEMO_SHA256
 from export.errors import CardRefused
 from export.evaluation.training_sets import COLLECTIONS, TRAINED_ON
-from export.upstream import OFFICIAL
-from export.weights import DEMO_SHA256
 from service.cli import cxr
 
 

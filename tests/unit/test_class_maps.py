@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from bench.cam_peers import compare
-from export.evidence import phantoms
-from service.bundle import open_bundle
-from service.cam.classmap import ClassMap
-from service.cam.gradients import class_maps
-from service.cam.request import METHODS, OFFERED, map_request
+from export.bundle.check_images import phantoms
 from service.errors import UnknownTarget, Unprocessable
-from service.runtime.torchscript import load_network
+from service.explain.cam.class_map import ClassMap
+from service.explain.cam.gradients import class_maps
+from service.explain.cam.request import METHODS, OFFERED, map_request
+from service.network.bundle import open_bundle
+from service.network.runtime.torchscript import load_network
 
 PNEUMONIA = 8
 LABELS = ["", "Pneumonia", ""]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from service.colour_map import COLOURS, LIGHTNESS, helix, lab_to_linear
+from service.explain.drawing.colour_map import COLOURS, LIGHTNESS, helix, lab_to_linear
 
 LAB = rgb2lab(COLOURS[None] / 255.0)[0]
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from bench.files import chest, raster, stored
-from service.decode import decode
-from service.preprocess import Geometry, preprocess
-from service.radiograph import Radiograph, Source
-from service.resample import resample
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import Geometry, preprocess
+from service.radiograph.radiograph import Radiograph, Source
+from service.radiograph.resample import resample
 
 
 def radiograph(pixels, white=255.0, reduction=1, size=None):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bench.mutate import mutants, originals
-from service.decode import decode
 from service.errors import ClientFault
-from service.preprocess import preprocess
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import preprocess
 
 # Pillow and pydicom warn about what is odd in a file before they give up on it.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

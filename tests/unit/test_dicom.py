@@ -8,8 +8,8 @@ import pytest
 from pydicom import uid
 
 from bench.files import ENCODERS, chest, deflated, dicom, stored
-from service.decode import DecodeLimits, decode
 from service.errors import NotAnImage, TooLarge, TruncatedImage, Unprocessable
+from service.radiograph.decode import DecodeLimits, decode
 
 PIXELS = chest(5, 71, 64)
 NATIVE = [

@@ -13,12 +13,12 @@ import pytest
 from explained import MODEL, explained, grey, hot_map
 from pydicom.data import get_testdata_file
 
-from service.dicom_out.report import structured_report
-from service.dicom_out.secondary_capture import secondary_capture
-from service.dicom_out.study import patient_orientation, source_header
-from service.drawing import draw
 from service.errors import NotAnImage, Unprocessable
-from service.preprocess import Geometry
+from service.explain.dicom.secondary_capture import secondary_capture
+from service.explain.dicom.structured_report import structured_report
+from service.explain.dicom.study import patient_orientation, source_header
+from service.explain.drawing.figure import draw
+from service.radiograph.preprocess import Geometry
 
 WIDTH, HEIGHT = 1841, 1955
 

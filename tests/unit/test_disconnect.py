@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from starlette.requests import Request
 
-from service.edge.disconnect import unless_gone
 from service.errors import MalformedRequest
+from service.http.disconnect import unless_gone
 
 LONG = 30.0
 

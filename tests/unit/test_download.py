@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from export.download import ATTEMPTS, fetch
+from export.checkpoints.download import ATTEMPTS, fetch
 from export.errors import DownloadFailed, WeightsRefused
 
 CONTENT = random.Random(0).randbytes(102_400)  # joined at a wrong place, it shows

@@ -5,11 +5,11 @@ import pytest
 from explained import MODEL, explained, grey, hot_map
 from PIL import Image
 
-from service.colour_map import COLOURS
-from service.drawing import caption, draw
-from service.heatmap import overlay
-from service.picture import Caption, captioned
-from service.preprocess import Geometry
+from service.explain.drawing.caption import Caption, captioned
+from service.explain.drawing.colour_map import COLOURS
+from service.explain.drawing.figure import caption, draw
+from service.explain.drawing.heat_map import overlay
+from service.radiograph.preprocess import Geometry
 
 PAPER = (16, 16, 16)
 

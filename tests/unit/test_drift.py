@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from export.calibration import gather_calibration, vary
-from export.drift import auc, auc_difference, drift
+from export.bundle.calibration import gather_calibration, vary
+from export.bundle.check_images import Evidence, folder
+from export.bundle.drift import auc, auc_difference, drift
+from export.bundle.quantise import quantisable
+from export.bundle.variants import CANDIDATES, golden_tolerance
+from export.checkpoints.upstream import EagerAnswer
 from export.errors import CalibrationRefused
-from export.evidence import Evidence, folder
-from export.quantise import quantisable
-from export.upstream import EagerAnswer
-from export.variants import CANDIDATES, golden_tolerance
-from service.scores import op_norm, sigmoid
+from service.network.scores import op_norm, sigmoid
 
 LABELS = ("Pneumonia", "")
 POINTS = (0.3, float("nan"))

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
+from export.checkpoints.upstream import OFFICIAL, library
 from export.errors import DatasetRefused
 from export.evaluation.dataset import read_folders
 from export.evaluation.table import PATHOLOGIES, read_table
 from export.evaluation.training_sets import TRAINED_ON, judge
-from export.upstream import OFFICIAL, library
 
 NAMED = ("Pneumonia", "Pleural_Thickening")
 

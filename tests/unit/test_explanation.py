@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from explained import IMAGE, MODEL, REQUEST, explained, hot_map
 
-from service.answer import DEMO_WARNING
-from service.cam.request import MapRequest, map_request
 from service.errors import InferenceFailed
-from service.explainer import open_explainer
-from service.explanation_answer import ExplanationAnswer, explanation_answer
-from service.faithfulness import RANDOM_TENTHS, Faithfulness, faithfulness, hottest_tenth
-from service.place import at_input
-from service.predictor import prepare
-from service.preprocess import Geometry
+from service.explain.answer import ExplanationAnswer, explanation_answer
+from service.explain.cam.request import MapRequest, map_request
+from service.explain.explainer import open_explainer
+from service.explain.faithfulness import RANDOM_TENTHS, Faithfulness, faithfulness, hottest_tenth
+from service.explain.hotspot import at_input
+from service.network.answer import DEMO_WARNING
+from service.network.predictor import prepare
+from service.radiograph.preprocess import Geometry
 from service.settings import read_settings
 
 

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from export.build import export_bundle
+from export.bundle.build import export_bundle
+from export.bundle.check_images import folder, phantoms
+from export.bundle.graphs import ONNX
+from export.bundle.network import ExportableNetwork
+from export.bundle.parity import BATCH_SIZES, Deviation, compare, eager_reference
+from export.bundle.publish import bento_tag, publish, register, staging
+from export.bundle.record import PARITY
+from export.checkpoints.upstream import eager_network, run_eager
+from export.checkpoints.weights import load_weights
 from export.errors import ParityFailed
-from export.evidence import folder, phantoms
-from export.graphs import ONNX
-from export.network import ExportableNetwork
-from export.parity import BATCH_SIZES, Deviation, compare, eager_reference
-from export.publish import bento_tag, publish, register, staging
-from export.record import PARITY
-from export.upstream import eager_network, run_eager
-from export.weights import load_weights
-from service.bundle import Manifest, open_bundle, read_manifest
-from service.runtime import Outputs
+from service.network.bundle import Manifest, open_bundle, read_manifest
+from service.network.runtime import Outputs
 
 
 def test_the_exportable_network_answers_as_the_library_does(network):

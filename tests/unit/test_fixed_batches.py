@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.runtime import Outputs, Placement, batch_sizes
-from service.runtime.fixed_batches import FixedBatches
+from service.network.runtime import Outputs, Placement, batch_sizes
+from service.network.runtime.fixed_batches import FixedBatches
 
 
 class Exactly:

@@ -49,9 +49,11 @@ def test_imports_run_one_way():
 def test_the_service_starts_without_the_offline_packages():
     """service.app, with all that it wires, imports where torch and the exporters are absent."""
     done = run(
-        "import service.app, service.predictor, service.cli, service.drawing; "
-        "import service.faithfulness; "
-        "import service.cam.classmap, service.cam.request, service.explanation_answer; "
+        "import service.app, service.network.predictor, service.cli; "
+        "import service.explain.drawing.figure; "
+        "import service.explain.faithfulness; "
+        "import service.explain.cam.class_map, service.explain.cam.request; "
+        "import service.explain.answer; "
         "print('started')"
     )
     assert done.stdout == "started\n", done.stderr

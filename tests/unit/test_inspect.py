@@ -9,9 +9,9 @@ from PIL import Image
 
 from bench.files import chest, dicom, raster, stored
 from service.commands.inspect import inspect
-from service.decode import decode
 from service.errors import NotAnImage
-from service.preprocess import preprocess
+from service.radiograph.decode import decode
+from service.radiograph.preprocess import preprocess
 
 VALUES = stored(chest(8, 300, 260), 12)
 

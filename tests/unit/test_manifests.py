@@ -23,9 +23,9 @@ from bench.manifests import (
     supported_versions,
 )
 from export.bento import BASE_IMAGE
-from service.edge import page_files
-from service.edge.api_keys import OPEN_PATHS
-from service.edge.openapi import document
+from service.http import page_files
+from service.http.middleware.api_keys import OPEN_PATHS
+from service.http.openapi import document
 from service.settings import Settings, read_settings
 
 PODS = [("base", "cxr"), ("overlays/split", "cxr"), ("overlays/split", "cxr-explainer")]

@@ -6,10 +6,10 @@ import pytest
 from bench.geometry import LAYOUTS, LIMIT, PLACES, miss, scene
 from bench.localisation import blurred_random, localisation
 from bench.sanity import sanity
-from export.phantom import make_phantom
-from service.bundle import open_bundle
-from service.cam.classmap import class_activation_map
-from service.runtime import load_runtime
+from export.demo.phantom import make_phantom
+from service.explain.cam.class_map import class_activation_map
+from service.network.bundle import open_bundle
+from service.network.runtime import load_runtime
 
 PNEUMONIA = 8
 

@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = """
 import ctypes, signal, sys
 from pathlib import Path
-from service.bundle import open_bundle
-from service.runtime import open_runtime
+from service.network.bundle import open_bundle
+from service.network.runtime import open_runtime
 
 class Stack(ctypes.Structure):
     _fields_ = [("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]

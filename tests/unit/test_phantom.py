@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from export.phantom import make_phantom
+from export.demo.phantom import make_phantom
 
 # Means over the 16 quarters of the sides, of what the demo weights were trained with.
 BLOCKS = {

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.prediction_lane import PredictionLane
-from service.predictor import open_predictor
-from service.runtime import Outputs, Placement
+from service.network.predictor import open_predictor
+from service.network.runtime import Outputs, Placement
+from service.serving.prediction_lane import PredictionLane
 from service.settings import Settings
 
 LONG = 30.0

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from export.phantom import make_phantom
-from export.upstream import library
-from service.preprocess import Geometry, preprocess
-from service.radiograph import Radiograph, Source
+from export.checkpoints.upstream import library
+from export.demo.phantom import make_phantom
+from service.radiograph.preprocess import Geometry, preprocess
+from service.radiograph.radiograph import Radiograph, Source
 
 
 def radiograph(pixels: np.ndarray, white: float) -> Radiograph:

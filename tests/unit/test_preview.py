@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from service.errors import NotAnImage, TooLarge
-from service.limits import DecodeLimits
-from service.preview import LONGEST_SIDE, preview, shrunk
-from service.radiograph import Radiograph, Source
-from service.reader import RadiographReader
+from service.radiograph.limits import DecodeLimits
+from service.radiograph.preview import LONGEST_SIDE, preview, shrunk
+from service.radiograph.radiograph import Radiograph, Source
+from service.radiograph.reader import RadiographReader
 
 READER = RadiographReader(DecodeLimits(), voi=True, ages=None)
 

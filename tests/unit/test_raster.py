@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from bench.files import chest, raster, stored
-from service.decode import DecodeLimits, decode
 from service.errors import NotAnImage, TooLarge, TruncatedImage, Unprocessable
+from service.radiograph.decode import DecodeLimits, decode
 
 PIXELS = chest(3, 70, 61)
 GREY = stored(PIXELS, 8)

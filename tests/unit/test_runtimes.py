@@ -9,16 +9,22 @@ import threading
 import numpy as np
 import pytest
 
-from export.phantom import make_phantom
-from service.bundle import MachineRecord, Measurement, SpeedTable, open_bundle, read_manifest
+from export.demo.phantom import make_phantom
 from service.errors import BundleRefused
-from service.predictor import open_predictor
-from service.runtime import load_runtime, open_runtime, prove, why_not
-from service.runtime.machine import cpu_flags, instructions, lacking
-from service.runtime.selection import select
-from service.scores import sigmoid
+from service.network.bundle import (
+    MachineRecord,
+    Measurement,
+    SpeedTable,
+    open_bundle,
+    read_manifest,
+)
+from service.network.predictor import open_predictor
+from service.network.runtime import load_runtime, open_runtime, prove, why_not
+from service.network.runtime.machine import cpu_flags, instructions, lacking
+from service.network.runtime.selection import select
+from service.network.scores import sigmoid
+from service.network.variant_speed import choice_warning, faster_than_chosen, measure, overall, rank
 from service.settings import read_settings
-from service.speed import choice_warning, faster_than_chosen, measure, overall, rank
 
 VARIANTS = [
     "onnxruntime-float32",
@@ -137,7 +143,7 @@ def test_a_processor_without_vnni_gets_the_next_variant(bundle, tmp_path, monkey
     _variant(bundle, "openvino-int8")
     plain = tmp_path / "cpuinfo"
     plain.write_text("model name\t: Old\nflags\t\t: sse4_1 avx2\n")
-    monkeypatch.setattr("service.runtime.lacking", lambda needs: lacking(needs, plain))
+    monkeypatch.setattr("service.network.runtime.lacking", lambda needs: lacking(needs, plain))
     manifest = bundle.manifest.model_copy(
         update={"chosen": "openvino-int8", "ranking": ("openvino-int8", "openvino-float32")}
     )
@@ -169,9 +175,9 @@ def test_a_runtime_that_is_not_installed_is_said_to_be(bundle):
     script = (
         "import sys; sys.modules['openvino'] = None\n"
         "from pathlib import Path\n"
-        "from service.bundle import read_manifest\n"
-        "from service.runtime import why_not\n"
-        "from service.runtime.selection import select\n"
+        "from service.network.bundle import read_manifest\n"
+        "from service.network.runtime import why_not\n"
+        "from service.network.runtime.selection import select\n"
         f"manifest = read_manifest(Path({str(bundle.folder)!r}))\n"
         "print(why_not(manifest.variant('openvino', 'float32')))\n"
         "print(select(manifest).variant.name)\n"

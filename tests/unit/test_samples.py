@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image
 
-from export.samples import FOLDER, samples, write
+from export.demo.samples import FOLDER, samples, write
 
 
 def test_the_files_are_what_is_drawn(tmp_path):
-    """The files in the page's folder hold the pixels that export.samples draws, and are small."""
+    """The files in the page's folder hold what export.demo.samples draws, and are small."""
     drawn = samples()
     assert {path.name for path in FOLDER.iterdir()} == set(drawn)
     write(tmp_path)

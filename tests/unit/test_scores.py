@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from export.upstream import OFFICIAL, library
-from export.weights import load_weights
-from service.scores import findings, op_norm, sigmoid
+from export.checkpoints.upstream import OFFICIAL, library
+from export.checkpoints.weights import load_weights
+from service.network.scores import findings, op_norm, sigmoid
 
 DEMO_POINTS = load_weights("demo").operating_points
 VECTORS = {name: official.operating_points for name, official in OFFICIAL.items()}

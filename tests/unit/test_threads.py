@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from service.runtime.threads import cpu_quota, usable_cpus
+from service.network.runtime.threads import cpu_quota, usable_cpus
 
 
 def _tree(tmp_path, membership, files):
@@ -70,7 +70,7 @@ def test_one_allowed_core_is_one_thread():
     core = min(os.sched_getaffinity(0))
     asked = (
         f"import os; os.sched_setaffinity(0, [{core}]); "
-        "from service.runtime.threads import usable_cpus; print(usable_cpus())"
+        "from service.network.runtime.threads import usable_cpus; print(usable_cpus())"
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"

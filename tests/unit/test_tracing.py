@@ -5,8 +5,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from service.prediction_lane import Timings
-from service.tracing import trace_stages
+from service.http.tracing import trace_stages
+from service.serving.prediction_lane import Timings
 
 TIMINGS = Timings(decode=0.25, queue=0.5, inference=1.0, batch_size=3)
 

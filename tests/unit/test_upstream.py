@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from export.phantom import make_phantom
-from export.upstream import OFFICIAL, eager_network, library, run_eager
-from export.weights import load_official, load_weights
+from export.checkpoints.upstream import OFFICIAL, eager_network, library, run_eager
+from export.checkpoints.weights import load_official, load_weights
+from export.demo.phantom import make_phantom
 
 NAMES = ["all", "nih", "pc", "chex", "rsna", "mimic_nb", "mimic_ch"]
 

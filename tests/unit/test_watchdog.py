@@ -12,7 +12,7 @@ import pytest
 
 WORKER = """
 import asyncio, signal
-from service.watchdog import beat, end
+from service.serving.watchdog import beat, end
 
 async def work():
     beating = asyncio.ensure_future(beat(lambda: {alive}, 0.05))
@@ -27,7 +27,7 @@ asyncio.run(work())
 
 SUPERVISOR = """
 import os, subprocess, sys, time
-from service.watchdog import watch
+from service.serving.watchdog import watch
 watch(0.6, 0.05)
 worker = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
 worker.stdout.readline()

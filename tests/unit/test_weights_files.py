@@ -10,11 +10,16 @@ import safetensors.torch
 import torch
 from checkpoints import Mark
 
-from export import labels
-from export.checkpoint import Checkpoint, checked_state, read_safetensors, write_safetensors
+from export.checkpoints import labels
+from export.checkpoints.checkpoint import (
+    Checkpoint,
+    checked_state,
+    read_safetensors,
+    write_safetensors,
+)
+from export.checkpoints.upstream import OFFICIAL, eager_network
+from export.checkpoints.weights import DEMO_CHECKPOINT, load_demo, load_weights
 from export.errors import WeightsRefused
-from export.upstream import OFFICIAL, eager_network
-from export.weights import DEMO_CHECKPOINT, load_demo, load_weights
 
 LABELS = [f"Finding {i}" if i != 8 else "Pneumonia" for i in range(17)] + [""]
 POINTS = [0.01 * (i + 1) for i in range(17)] + [math.nan]

@@ -7,11 +7,11 @@ import safetensors.torch
 import torch
 from checkpoints import Mark
 
-from export import checkpoint
-from export.cache import RECORDS, default_folder
+from export.checkpoints import checkpoint
+from export.checkpoints.cache import RECORDS, default_folder
+from export.checkpoints.upstream import OFFICIAL
+from export.checkpoints.weights import load_official, load_weights
 from export.errors import DownloadFailed, WeightsRefused
-from export.upstream import OFFICIAL
-from export.weights import load_official, load_weights
 
 UNPINNED = OFFICIAL["densenet121-res224-rsna"]
 FILE = "weights.pt"

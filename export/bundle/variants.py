@@ -1,0 +1,114 @@
+"""The ways to run a network that an export tries, and what each one leaves in a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.bundle.calibration import Calibration
+from export.bundle.drift import auc
+from export.bundle.graphs import ONNX, TORCHSCRIPT
+from export.bundle.quantise import (
+    INT8,
+    INT8_WEIGHTS,
+    quantise,
+    quantise_with_control,
+    read_network,
+    save,
+)
+from service.network.bundle import Variant
+from service.network.scores import sigmoid
+
+FLOAT32_GOLDEN_TOLERANCE = 1e-4
+REDUCED_GOLDEN_TOLERANCE = 0.005
+"""What a reduced precision's golden pair may show beyond twice what it showed at export: another
+processor sums in another order, and may round to the neighbouring level."""
+
+AUC_DROP = 0.002
+
+REFERENCES = (
+    Variant(
+        name="onnxruntime-float32",
+        runtime="onnxruntime",
+        precision="float32",
+        files=(ONNX,),
+        golden_tolerance=FLOAT32_GOLDEN_TOLERANCE,
+    ),
+    Variant(
+        name="torchscript-float32",
+        runtime="torchscript",
+        precision="float32",
+        files=(TORCHSCRIPT,),
+        golden_tolerance=FLOAT32_GOLDEN_TOLERANCE,
+    ),
+)
+"""Without these there is no bundle: what every machine can run, and what has gradients."""
+
+CANDIDATES = (
+    Variant(
+        name="openvino-float32",
+        runtime="openvino",
+        precision="float32",
+        files=(ONNX,),
+        golden_tolerance=FLOAT32_GOLDEN_TOLERANCE,
+    ),
+    Variant(
+        name="openvino-bfloat16",
+        runtime="openvino",
+        precision="bfloat16",
+        files=(ONNX,),
+        golden_tolerance=REDUCED_GOLDEN_TOLERANCE,
+        needs="bf16",
+    ),
+    Variant(
+        name="openvino-int8",
+        runtime="openvino",
+        precision="int8",
+        files=(INT8, INT8_WEIGHTS),
+        golden_tolerance=REDUCED_GOLDEN_TOLERANCE,
+        needs="vnni",
+    ),
+)
+"""What is published where it can run on the exporting machine and passes the drift gate."""
+
+
+def write_int8(folder: Path, calibration: Calibration, pneumonia: int) -> None:
+    """Quantise the ONNX file of a folder and write the result beside it.
+
+    Where the calibration images are labelled NNCF's accuracy control watches over them: layers go
+    back to float32 until the AUC falls by no more than `AUC_DROP`.
+
+    Args:
+        folder: Where the ONNX file is.
+        calibration: What ranges are taken from.
+        pneumonia: Index of the output that the labels speak of.
+    """
+    network = read_network(folder / ONNX)
+    if calibration.labelled is None:
+        save(quantise(network, calibration), folder)
+        return
+    known = np.array([label is not None for label in calibration.labelled.positive])
+    truth = np.array([bool(label) for label in calibration.labelled.positive])[known]
+
+    def validate(model: Any, items: Iterable[Any]) -> float:
+        return auc(truth, np.concatenate([model([i])["logits"][:, pneumonia] for i in items]))
+
+    images = calibration.labelled.pixels[known]
+    save(quantise_with_control(network, calibration, images, validate, AUC_DROP), folder)
+
+
+def golden_tolerance(variant: Variant, ours: np.ndarray, theirs: np.ndarray) -> float:
+    """What a variant's golden pair may show at start-up, from what it shows now.
+
+    Args:
+        variant: As listed in `CANDIDATES`.
+        ours: The variant's logits for the golden input.
+        theirs: The library's.
+    """
+    if variant.precision == "float32":
+        return variant.golden_tolerance
+    seen = float(np.abs(sigmoid(ours) - sigmoid(theirs)).max())
+    return round(variant.golden_tolerance + 2 * seen, 6)

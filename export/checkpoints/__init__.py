@@ -1,0 +1,1 @@
+"""Checkpoints: download, verification, labels and the library's own network."""

@@ -1,0 +1,177 @@
+"""The shape of an explanation's answer: what `/explain` says of one image and one target."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.explain.explanation import Explanation
+from service.explain.hotspot import unseen_in_words
+from service.network.answer import DEMO_WARNING, ImageAnswer, ModelAnswer
+
+FINE_LAYERS = ("denseblock1", "denseblock2")
+"""Layers whose maps find few opacities (`python -m bench.localisation`)."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ScoreCheck(_Part):
+    """The served score beside the explainer's own."""
+
+    score: float = Field(ge=0, le=1, description="As the serving runtime predicts it.")
+    positive: bool = Field(description="Whether the served score is over 0.5.")
+    explainer_score: float = Field(ge=0, le=1, description="By the pass that made the map.")
+    difference: float = Field(ge=0, description="Between the two.")
+    tolerance: float = Field(description="Over it there is no map.")
+    agrees: bool
+
+
+class MapAnswer(_Part):
+    """The raw map over the network's square, row by row from the top left."""
+
+    cells: int = Field(description="Rows, and columns, of the grid.")
+    values: list[list[float]] = Field(description="In [0, 1], divided by the peak.")
+    left: int = Field(description="First column of the source image inside the square.")
+    top: int = Field(description="First row of the source image inside the square.")
+    side: int = Field(description="Side of the square in source pixels.")
+
+
+class PeakAnswer(_Part):
+    """Where the map is hottest, in pixels of the source image."""
+
+    column: int
+    row: int
+    words: str = Field(description="Image side and third; the patient's side where known.")
+
+
+class BoxAnswer(_Part):
+    """Around what is at least 0.7 times as hot as the peak and hangs together with it."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class UnseenAnswer(_Part):
+    """Margins of the source image that were cropped away before the network, in pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    share: float = Field(ge=0, lt=1, description="Of the image's area.")
+
+
+class FaithfulnessAnswer(_Part):
+    """How far the explainer's score falls when a tenth of the input is blurred."""
+
+    hottest_tenth: float = Field(description="Fall when the map's hottest tenth is blurred.")
+    random_tenths: list[float] = Field(description="Falls for tenths of random maps.")
+    random_mean: float
+    better_than: float = Field(ge=0, le=1, description="Share of random tenths that matter less.")
+
+
+class ExplanationAnswer(_Part):
+    """Where the evidence for one target lies, or why that is not said."""
+
+    target: str
+    method: str
+    layer: str
+    score: ScoreCheck
+    map: MapAnswer | None = Field(description="None where `reason` says why.")
+    peak: PeakAnswer | None
+    box: BoxAnswer | None
+    unseen: UnseenAnswer
+    faithfulness: FaithfulnessAnswer | None
+    reason: str | None = Field(description="Why there is no map.")
+    image: ImageAnswer
+    model: ModelAnswer
+    warnings: list[str]
+
+
+def explanation_answer(
+    explanation: Explanation, image: ImageAnswer, model: ModelAnswer, warnings: tuple[str, ...] = ()
+) -> ExplanationAnswer:
+    """Put an answer together.
+
+    Args:
+        explanation: What was found.
+        image: As in a prediction's answer.
+        model: What scored it; its demo flag adds the demo notice.
+        warnings: Of decoding.
+    """
+    served, own = explanation.served, explanation.own
+    request, place = explanation.request, explanation.place
+    return ExplanationAnswer(
+        target=request.target,
+        method=request.method,
+        layer=request.layer,
+        score=ScoreCheck(
+            score=served.score,
+            positive=served.positive,
+            explainer_score=own.score,
+            difference=explanation.difference,
+            tolerance=explanation.tolerance,
+            agrees=explanation.difference <= explanation.tolerance,
+        ),
+        map=_map(explanation),
+        peak=_peak(explanation),
+        box=BoxAnswer(**vars(place.box)) if place else None,
+        unseen=UnseenAnswer(**vars(explanation.unseen)),
+        faithfulness=_faithfulness(explanation),
+        reason=explanation.reason,
+        image=image,
+        model=model,
+        warnings=[*((DEMO_WARNING,) if model.demo else ()), *warnings, *_notes(explanation)],
+    )
+
+
+def _map(explanation: Explanation) -> MapAnswer | None:
+    if explanation.values is None:
+        return None
+    square = explanation.geometry
+    return MapAnswer(
+        cells=len(explanation.values),
+        values=[[round(float(v), 4) for v in row] for row in explanation.values],
+        left=square.left,
+        top=square.top,
+        side=square.side,
+    )
+
+
+def _peak(explanation: Explanation) -> PeakAnswer | None:
+    place = explanation.place
+    if place is None:
+        return None
+    return PeakAnswer(column=place.column, row=place.row, words=explanation.words or "")
+
+
+def _faithfulness(explanation: Explanation) -> FaithfulnessAnswer | None:
+    found = explanation.faithfulness
+    if found is None:
+        return None
+    return FaithfulnessAnswer(
+        hottest_tenth=found.hottest,
+        random_tenths=list(found.random),
+        random_mean=found.random_mean,
+        better_than=found.better_than,
+    )
+
+
+def _notes(explanation: Explanation) -> list[str]:
+    """What a reader of the map must not miss."""
+    margins = unseen_in_words(explanation.unseen)
+    notes = [margins] if margins else []
+    if explanation.values is not None and not explanation.served.positive:
+        notes.append(
+            f"{explanation.request.target} scores below its operating point; the map shows what "
+            "speaks for it all the same."
+        )
+    if explanation.values is not None and explanation.request.layer in FINE_LAYERS:
+        notes.append(
+            f"{explanation.request.layer} shows fine texture; its peaks say little of where a "
+            "finding is."
+        )
+    return notes

@@ -1,0 +1,1 @@
+"""Heat maps as images: the overlay, its caption and the colour map."""

@@ -1,0 +1,68 @@
+"""An explanation as a picture: what `/gradcam` and `cxr gradcam` draw."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from service.explain.cam.class_map import LAST_LAYER
+from service.explain.drawing.caption import Caption, captioned
+from service.explain.drawing.heat_map import OPACITY, overlay
+from service.explain.explanation import Explanation
+from service.explain.hotspot import unseen_in_words
+from service.network.answer import DEMO_WARNING, ModelAnswer
+from service.radiograph.radiograph import Radiograph
+
+NAMES = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "layercam": "Layer-CAM",
+    "cam": "Class activation map",
+}
+"""The methods as their papers write them."""
+
+
+def draw(
+    radiograph: Radiograph,
+    explanation: Explanation,
+    model: ModelAnswer,
+    opacity: float = OPACITY,
+    captions: bool = True,
+) -> Image.Image:
+    """Draw an explanation over its radiograph, with what it shows written beneath.
+
+    Where there is no map, the radiograph is drawn bare and the reason is written.
+
+    Args:
+        radiograph: The image that was explained.
+        explanation: Of it.
+        model: What scored it.
+        opacity: In [0, 1], share of the colour where the map is hottest.
+        captions: Whether to write beneath; without, the picture has the radiograph's own size.
+
+    Returns:
+        Mode "RGB"; the radiograph's pixels lie at the top left, one for one.
+    """
+    laid = overlay(radiograph, explanation.values, opacity)
+    if not captions:
+        return laid
+    return captioned(laid, caption(explanation, model), opacity)
+
+
+def caption(explanation: Explanation, model: ModelAnswer) -> Caption:
+    """What is to be written beneath a picture."""
+    served, request = explanation.served, explanation.request
+    layer = "the last layer" if request.layer == LAST_LAYER else request.layer
+    lines = [f"{NAMES[request.method]} at {layer}"]
+    if explanation.words:
+        lines.append(f"Most evidence: {explanation.words}")
+    lines.append(f"Model {model.name} {model.version}, {model.runtime} {model.precision}")
+    notices = [f"No map. {explanation.reason}"] if explanation.reason else []
+    notices += [unseen_in_words(explanation.unseen) or ""] + [DEMO_WARNING] * model.demo
+    target = request.target.replace("_", " ")
+    return Caption(
+        headline=f"{target}: score {served.score:.2f} (operating point 0.5)",
+        lines=tuple(lines),
+        notices=tuple(notice for notice in notices if notice),
+        legend=explanation.values is not None,
+    )

@@ -1,0 +1,182 @@
+"""From an image to an explanation of its score; the only part of the service with PyTorch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from service.explain.cam.class_map import CAM, ClassMap, class_activation_map
+from service.explain.cam.gradients import BATCH, class_maps
+from service.explain.cam.request import MapRequest, map_request
+from service.explain.drawing.figure import draw
+from service.explain.drawing.heat_map import OPACITY, png
+from service.explain.explanation import Explanation, explanation
+from service.explain.faithfulness import faithfulness
+from service.explain.hotspot import directions
+from service.network.answer import model_answer
+from service.network.bundle import Manifest, open_bundle
+from service.network.runtime.torchscript import load_network
+from service.network.scores import op_norm, sigmoid
+from service.radiograph.preprocess import ModelInput, preprocess
+from service.radiograph.reader import RadiographReader, reader
+from service.settings import Settings, bundle_folder
+
+PASSES = 2
+"""Passes with gradients that run at a time; each keeps up to `BATCH` images' activations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """An explanation as a picture.
+
+    Attributes:
+        png: The overlay in the radiograph's own geometry over its caption, as a PNG file.
+        score: The target's score as PyTorch computes it.
+        empty: Whether there is no map, because nothing in the image speaks for the target.
+        words: Where the map is hottest; None where there is no map.
+    """
+
+    png: bytes
+    score: float
+    empty: bool
+    words: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Explainer:
+    """A traced network and the words of its bundle.
+
+    Safe to call from several threads; however many call, `PASSES` bounds the memory.
+    """
+
+    manifest: Manifest
+    network: torch.jit.ScriptModule
+    reader: RadiographReader
+    _gate: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(PASSES), repr=False
+    )
+
+    def maps(
+        self, inputs: Sequence[ModelInput], requests: Sequence[MapRequest]
+    ) -> tuple[ClassMap, ...]:
+        """One map an image. All requests share one method and layer; targets are their own.
+
+        Args:
+            inputs: Images, at least one.
+            requests: One per image.
+        """
+        first = requests[0]
+        if any((r.method, r.layer) != (first.method, first.layer) for r in requests):
+            raise ValueError("a batch has one method and one layer")
+        pixels = np.stack([each.pixels for each in inputs])
+        method, layer = first.method, first.layer
+        found: list[ClassMap] = []
+        for start in range(0, len(pixels), BATCH):
+            part = slice(start, start + BATCH)
+            outputs = [r.output for r in requests[part]]
+            with self._gate:
+                if method == CAM:
+                    found += self._activation_maps(pixels[part], outputs)
+                else:
+                    found += class_maps(self.network, pixels[part], outputs, method, layer)
+        return tuple(found)
+
+    def _activation_maps(self, pixels: np.ndarray, outputs: Sequence[int]) -> list[ClassMap]:
+        with torch.inference_mode():
+            logits, cams = (found.numpy() for found in self.network(torch.from_numpy(pixels)))
+        return [
+            class_activation_map(cam, logit, output)
+            for cam, logit, output in zip(cams, logits, outputs, strict=True)
+        ]
+
+    def scores(self, pixels: np.ndarray, output: int) -> np.ndarray:
+        """One target's scores: float32 (N, 1, 224, 224) in [0, 1] to float32 (N,)."""
+        with self._gate, torch.inference_mode():
+            logits, _ = self.network(torch.from_numpy(pixels))
+        point = np.float32(self.manifest.thresholds()[output])
+        return op_norm(sigmoid(logits[:, output].numpy()), np.full(len(pixels), point))
+
+    def explanation(
+        self,
+        model_input: ModelInput,
+        request: MapRequest,
+        served_logit: float | None = None,
+        patient_orientation: tuple[str, str] | None = None,
+        measure_faithfulness: bool = False,
+    ) -> Explanation:
+        """Explain one score.
+
+        Args:
+            model_input: What the network sees.
+            request: The map that is wanted.
+            served_logit: The target's logit by the runtime that predicts; where left out, the
+                explainer's own stands for it.
+            patient_orientation: DICOM Patient Orientation (0020,0020), where known.
+            measure_faithfulness: Also blur and score again: ten more passes.
+
+        Raises:
+            InferenceFailed: The network gave no finite answer.
+        """
+        (class_map,) = self.maps([model_input], [request])
+        found = explanation(
+            request,
+            class_map,
+            model_input.geometry,
+            self.manifest.thresholds(),
+            served_logit=served_logit,
+            patient_orientation=patient_orientation,
+        )
+        if found.values is None or not measure_faithfulness:
+            return found
+        measured = faithfulness(
+            model_input.pixels, found.values, lambda p: self.scores(p, request.output)
+        )
+        return replace(found, faithfulness=measured)
+
+    def explain(
+        self,
+        data: bytes,
+        target: str,
+        method: str | None = None,
+        layer: str | None = None,
+        opacity: float = OPACITY,
+    ) -> Drawn:
+        """Draw an image file's explanation.
+
+        Args:
+            data: The whole file.
+            target: Name of the pathology.
+            method: As for `map_request`, like the layer.
+            layer: Where to make the map.
+            opacity: In [0, 1], share of the colour where the map is hottest.
+
+        Raises:
+            ClientFault: The file is no radiograph that can be scored.
+            UnknownTarget: These weights do not name the target.
+            Unprocessable: No such method or layer.
+            InferenceFailed: The network gave no finite answer.
+        """
+        request = map_request(self.manifest.labels, target, method, layer)
+        radiograph = self.reader.read(data, reduce=False)
+        orientation = directions(radiograph.source.orientation)
+        found = self.explanation(preprocess(radiograph), request, patient_orientation=orientation)
+        model = model_answer(self.manifest, self.manifest.variant("torchscript"))
+        picture = draw(radiograph, found, model, opacity)
+        return Drawn(
+            png(picture), found.served.score, empty=found.values is None, words=found.words
+        )
+
+
+def open_explainer(settings: Settings) -> Explainer:
+    """Verify the bundle that the settings name and load its traced network.
+
+    Raises:
+        SetupFault: The bundle is not to be trusted; the message says why.
+    """
+    bundle = open_bundle(bundle_folder(settings))
+    network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
+    return Explainer(bundle.manifest, network, reader(settings, bundle.manifest))

@@ -1,0 +1,132 @@
+"""Why a score is what it is, as data: a map that may be trusted, or the reason for none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.errors import InferenceFailed
+from service.explain.cam.class_map import ClassMap
+from service.explain.cam.request import MapRequest
+from service.explain.faithfulness import Faithfulness
+from service.explain.hotspot import Place, Unseen, locate, place_in_words, unseen
+from service.network.scores import Finding, findings
+from service.radiograph.preprocess import Geometry
+
+SCORE_TOLERANCE = 0.05
+"""Largest difference between the served score and the explainer's own that still lets a map of
+one explain the other: a tenth of the way from the operating point to either end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What one image shows for one target.
+
+    Attributes:
+        request: What was asked for.
+        served: The finding as the serving runtime predicts it.
+        own: The same finding by the pass that made the map.
+        tolerance: Largest difference of the two scores for which a map is given.
+        values: float32 (n, n) in [0, 1], divided by its peak; None where there is no map.
+        place: Where it is hottest; None where there is no map.
+        words: The place in words; None where there is no map.
+        geometry: Where the network's square lies in the source image.
+        faithfulness: How the score hangs on the map; None where not asked for or no map.
+        reason: Why there is no map, one sentence; None where there is one.
+    """
+
+    request: MapRequest
+    served: Finding
+    own: Finding
+    tolerance: float
+    values: np.ndarray | None
+    place: Place | None
+    words: str | None
+    geometry: Geometry
+    faithfulness: Faithfulness | None
+    reason: str | None
+
+    @property
+    def unseen(self) -> Unseen:
+        """Margins that the network never saw."""
+        return unseen(self.geometry)
+
+    @property
+    def difference(self) -> float:
+        """Between the served score and the explainer's own, at least 0."""
+        return abs(self.served.score - self.own.score)
+
+
+def finding(target: str, output: int, logit: float, operating_points: Sequence[float]) -> Finding:
+    """One target's finding from its logit.
+
+    Raises:
+        InferenceFailed: The logit is not finite.
+    """
+    if not np.isfinite(logit):
+        raise InferenceFailed("The network gave no finite answer for this image.")
+    (found,) = findings(np.array([logit], np.float32), [target], [operating_points[output]])
+    return found
+
+
+def reason_for_no_map(class_map: ClassMap, served: Finding, own: Finding, tolerance: float) -> str:
+    """Why a map must not be shown; "" where it may be."""
+    if abs(served.score - own.score) > tolerance:
+        return (
+            f"The explainer scores {own.label} {own.score:.3f} where the service scores "
+            f"{served.score:.3f}, more than {tolerance:g} apart: a map of the one does not "
+            "explain the other."
+        )
+    if class_map.empty:
+        return f"Nothing in the image speaks for {own.label}: the map is zero everywhere."
+    return ""
+
+
+def explanation(
+    request: MapRequest,
+    class_map: ClassMap,
+    geometry: Geometry,
+    operating_points: Sequence[float],
+    served_logit: float | None = None,
+    patient_orientation: tuple[str, str] | None = None,
+    faithfulness: Faithfulness | None = None,
+    tolerance: float = SCORE_TOLERANCE,
+) -> Explanation:
+    """Judge a map and say where it points.
+
+    Args:
+        request: What was asked for.
+        class_map: What was computed.
+        geometry: Where the network's square lies in the source image.
+        operating_points: One per output, NaN where none is published.
+        served_logit: The target's logit by the runtime that predicts; the map's own where it
+            came from that runtime.
+        patient_orientation: DICOM Patient Orientation (0020,0020), where known.
+        faithfulness: As measured with this map, where it was.
+        tolerance: Of the two scores' difference.
+
+    Raises:
+        InferenceFailed: A logit is not finite.
+    """
+    own = finding(request.target, request.output, class_map.logit, operating_points)
+    served = own
+    if served_logit is not None:
+        served = finding(request.target, request.output, served_logit, operating_points)
+    reason = reason_for_no_map(class_map, served, own, tolerance)
+    values = None if reason else class_map.normalised()
+    place = None if values is None else locate(values, geometry)
+    words = None if place is None else place_in_words(place, geometry, patient_orientation)
+    return Explanation(
+        request=request,
+        served=served,
+        own=own,
+        tolerance=tolerance,
+        values=values,
+        place=place,
+        words=words,
+        geometry=geometry,
+        faithfulness=None if reason else faithfulness,
+        reason=reason or None,
+    )

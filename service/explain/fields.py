@@ -1,0 +1,93 @@
+"""What a caller may say about the heat map that it wants, as the fields of a form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from service.errors import MalformedRequest, Unprocessable
+from service.explain.drawing.heat_map import OPACITY
+from service.network.answer import PNEUMONIA
+
+
+def _true_or_false(value: object) -> object:
+    """A form holds text: these two words, in any case, and none of pydantic's other spellings."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() not in ("true", "false"):
+        raise PydanticCustomError("true_or_false", "Input should be true or false")
+    return value.lower() == "true"
+
+
+TrueOrFalse = Annotated[bool, BeforeValidator(_true_or_false)]
+
+
+class ExplainFields(BaseModel):
+    """The fields beside the image; each may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    target: str = Field(PNEUMONIA, description="Finding to explain, as /predict names it.")
+    method: str | None = Field(None, description="How to make the map.")
+    layer: str | None = Field(None, description="Where in the network to make it.")
+    opacity: float = Field(
+        OPACITY, ge=0, le=1, description="Share of the map's colour where it is hottest."
+    )
+    captions: TrueOrFalse = Field(True, description="Whether to write beneath the picture.")
+    faithfulness: TrueOrFalse = Field(
+        False, description="Also measure how the score falls when the hottest tenth is blurred."
+    )
+
+
+class Served(BaseModel):
+    """What the prediction process found, handed on to the explainer with the image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    logit: float
+    runtime: str
+    precision: str
+
+
+SERVED_HEADER = "x-cxr-served"
+"""Carries what was served to the explainer. The gateway passes no such header of a caller on, so
+that nobody else can say what was served."""
+
+
+def read_fields(texts: Mapping[str, str]) -> ExplainFields:
+    """Read the fields of a form; an empty one counts as left out.
+
+    Raises:
+        Unprocessable: A field is not known or has a value that is not allowed; `code` is
+            `bad_field` and the message names it.
+    """
+    try:
+        return ExplainFields.model_validate({name: text for name, text in texts.items() if text})
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        raise Unprocessable(
+            f"The field {name[:40]!r}: {fault['msg']}.", code="bad_field"
+        ) from error
+
+
+def as_texts(fields: ExplainFields) -> dict[str, str]:
+    """The same as the fields of a form again, for the explainer."""
+    return {name: str(value) for name, value in fields.model_dump(exclude_none=True).items()}
+
+
+def read_served(header: str | None) -> Served | None:
+    """Read what the gateway says was served; None where nobody says.
+
+    Raises:
+        MalformedRequest: The header is not one that the gateway writes.
+    """
+    if header is None:
+        return None
+    try:
+        return Served.model_validate_json(header)
+    except ValidationError as error:
+        raise MalformedRequest(f"The header {SERVED_HEADER} cannot be read.") from error

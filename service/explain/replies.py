@@ -1,0 +1,99 @@
+"""What the explainer's process answers: an explanation as JSON, a picture, or a DICOM object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.explain.answer import explanation_answer
+from service.explain.cam.request import map_request
+from service.explain.drawing.figure import draw
+from service.explain.drawing.heat_map import png
+from service.explain.explainer import Explainer
+from service.explain.explanation import Explanation
+from service.explain.fields import ExplainFields, Served
+from service.explain.hotspot import directions
+from service.http.media import DICOM, JSON, PNG, Reply
+from service.network.answer import ModelAnswer, image_answer, model_answer
+from service.radiograph.preprocess import ModelInput, preprocess
+from service.radiograph.radiograph import Radiograph
+
+
+@dataclass(frozen=True, eq=False)
+class _Explained:
+    radiograph: Radiograph
+    input: ModelInput
+    explanation: Explanation
+    model: ModelAnswer
+
+
+def picture(
+    explainer: Explainer, data: bytes, fields: ExplainFields, served: Served | None, dicom: bool
+) -> Reply:
+    """The heat map drawn over the radiograph, as PNG or as a DICOM Secondary Capture.
+
+    Args:
+        explainer: The traced network.
+        data: The image file; a DICOM file where `dicom` is asked for.
+        fields: Which map, drawn how.
+        served: The prediction that is explained; the explainer's own where None.
+        dicom: Whether to answer DICOM.
+
+    Raises:
+        ClientFault: The file or the fields are not to be worked on.
+        ServerFault: The network failed.
+    """
+    found = _explain(explainer, data, fields, served, full=True)
+    drawn = draw(found.radiograph, found.explanation, found.model, fields.opacity, fields.captions)
+    if not dicom:
+        return Reply(png(drawn), PNG)
+    from service.explain.dicom.secondary_capture import secondary_capture
+    from service.explain.dicom.study import source_header
+
+    source = source_header(data)
+    return Reply(secondary_capture(source, drawn, found.explanation, found.model), DICOM)
+
+
+def report(
+    explainer: Explainer, data: bytes, fields: ExplainFields, served: Served | None, dicom: bool
+) -> Reply:
+    """The explanation as data, as JSON or as a DICOM structured report.
+
+    Arguments and errors as for `picture`.
+    """
+    found = _explain(explainer, data, fields, served, full=False)
+    if not dicom:
+        image = image_answer(found.radiograph, found.input)
+        answer = explanation_answer(
+            found.explanation, image, found.model, found.radiograph.warnings
+        )
+        return Reply(answer.model_dump_json().encode(), JSON)
+    from service.explain.dicom.structured_report import structured_report
+    from service.explain.dicom.study import source_header
+
+    return Reply(structured_report(source_header(data), found.explanation, found.model), DICOM)
+
+
+def _explain(
+    explainer: Explainer,
+    data: bytes,
+    fields: ExplainFields,
+    served: Served | None,
+    full: bool,
+) -> _Explained:
+    manifest = explainer.manifest
+    request = map_request(manifest.labels, fields.target, fields.method, fields.layer)
+    radiograph = explainer.reader.read(data, reduce=not full)
+    model_input = preprocess(radiograph)
+    explanation = explainer.explanation(
+        model_input,
+        request,
+        served_logit=served.logit if served else None,
+        patient_orientation=directions(radiograph.source.orientation),
+        measure_faithfulness=fields.faithfulness,
+    )
+    variant = (
+        manifest.variant(served.runtime, served.precision)
+        if served
+        else manifest.variant("torchscript")
+    )
+    return _Explained(radiograph, model_input, explanation, model_answer(manifest, variant))

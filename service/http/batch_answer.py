@@ -1,0 +1,66 @@
+"""Several images in one request: one answer each, in order, never all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.errors import CxrError
+from service.network.answer import Prediction
+from service.serving.prediction_lane import PredictionLane
+from service.settings import Settings
+
+
+class ErrorAnswer(BaseModel):
+    """Why one image has no prediction; as the `error` of an error answer."""
+
+    code: str
+    message: str
+    detail: dict[str, object]
+
+
+class ImageOutcome(BaseModel):
+    """One image's answer: exactly one of the two is not null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prediction: Prediction | None = None
+    error: ErrorAnswer | None = None
+
+
+class BatchAnswer(BaseModel):
+    """The answers in the order of the images."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answers: list[ImageOutcome]
+    failed: int = Field(description="How many of the answers are errors.")
+
+
+async def answer_each(
+    lane: PredictionLane, files: Sequence[bytes], settings: Settings
+) -> BatchAnswer:
+    """Score images, a few at a time, so that one large request leaves room for small ones.
+
+    Args:
+        lane: Where single images go too.
+        files: The files.
+        settings: The deadline, which holds for each image from the moment it is handed in, and
+            the batch size, two of which may be under way.
+    """
+    room = asyncio.Semaphore(2 * settings.max_batch)
+    loop = asyncio.get_running_loop()
+
+    async def answer(data: bytes) -> ImageOutcome:
+        async with room:
+            try:
+                scored = await lane.predict(data, loop.time() + settings.deadline_seconds)
+            except CxrError as fault:
+                return ImageOutcome(error=ErrorAnswer.model_validate(fault.body()["error"]))
+            return ImageOutcome(prediction=scored.prediction)
+
+    outcomes = await asyncio.gather(*(answer(data) for data in files))
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    return BatchAnswer(answers=outcomes, failed=failed)

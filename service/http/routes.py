@@ -1,0 +1,57 @@
+"""What is there to be read: the page, metrics, the OpenAPI document, what the service is."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from bentoml._internal.configuration.containers import BentoMLContainer
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service import __version__
+from service.http.about import about
+from service.http.openapi import document
+from service.http.page_files import ROUTES
+from service.network.bundle import read_manifest
+from service.settings import bundle_folder, read_settings
+
+
+async def metrics(_: Request) -> Response:
+    """Metrics of all processes, for Prometheus.
+
+    The framework's own counters are left out: they label by the path as it was sent, which
+    anybody can make grow without end.
+    """
+    client = BentoMLContainer.metrics_client.get()
+    text = await run_in_threadpool(client.generate_latest)
+    return Response(text, media_type=client.CONTENT_TYPE_LATEST)
+
+
+async def openapi(_: Request) -> Response:
+    """The OpenAPI document; the framework's own knows neither our errors nor our files."""
+    return JSONResponse(_document())
+
+
+@cache
+def _document() -> dict[str, Any]:
+    manifest = read_manifest(bundle_folder(read_settings()))
+    return document(__version__, manifest.named())
+
+
+async def about_json(_: Request) -> Response:
+    """Which model answers; the page shows it before anything is sent."""
+    told = await run_in_threadpool(about, read_settings())
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+_DOCUMENTS = (
+    Route("/metrics", metrics),
+    Route("/docs.json", openapi),
+)
+
+documents = Starlette(routes=_DOCUMENTS)
+documents_and_page = Starlette(routes=(*_DOCUMENTS, Route("/about.json", about_json), *ROUTES))

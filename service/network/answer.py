@@ -1,0 +1,135 @@
+"""The shape of an answer: what `/predict` and `cxr predict --json` say of one image."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.network.bundle import Manifest, Variant
+from service.network.scores import Finding
+from service.radiograph.preprocess import ModelInput
+from service.radiograph.radiograph import Radiograph
+
+PNEUMONIA = "Pneumonia"
+
+DEMO_WARNING = (
+    "Demo weights: trained on one hospital's radiographs of children aged 1 to 5 to show this "
+    "software. Not for clinical use."
+)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PathologyAnswer(_Part):
+    """One finding's three numbers, less the logit."""
+
+    score: float = Field(ge=0, le=1, description="Rescaled so that 0.5 is the operating point.")
+    probability: float = Field(ge=0, le=1, description="Sigmoid of the logit, not calibrated.")
+    positive: bool = Field(description="Whether the score is over 0.5.")
+
+
+class CropAnswer(_Part):
+    """The square of the image that the network saw; what lies outside is unseen."""
+
+    left: int = Field(description="First column inside.")
+    top: int = Field(description="First row inside.")
+    side: int = Field(description="Columns, and rows.")
+
+
+class ImageAnswer(_Part):
+    """The image that was scored."""
+
+    width: int = Field(description="Columns of the image as sent.")
+    height: int = Field(description="Rows of the image as sent.")
+    format: str
+    bits: int = Field(description="Significant bits of a stored grey value.")
+    intensity: str = Field(description="How stored values became grey levels.")
+    photometric_interpretation: str = Field(
+        description="DICOM's term, or the kind of pixels of a raster file."
+    )
+    transfer_syntax: str | None = Field(description="How a DICOM file stores its pixels.")
+    view: str | None = Field(description="View position of a DICOM file: PA, AP.")
+    crop: CropAnswer
+    sha256_pixels: str = Field(
+        description="SHA-256 of the 224 x 224 little-endian float32 pixels that were scored."
+    )
+
+
+class ModelAnswer(_Part):
+    """What scored it."""
+
+    name: str
+    version: str
+    weights: str
+    weights_sha256: str
+    runtime: str
+    precision: str
+    demo: bool
+
+
+class Prediction(_Part):
+    """How likely each finding is on one radiograph."""
+
+    finding: str = Field(description="The finding that the service is about.")
+    positive: bool
+    score: float = Field(ge=0, le=1)
+    probability: float = Field(ge=0, le=1)
+    pathologies: dict[str, PathologyAnswer]
+    image: ImageAnswer
+    model: ModelAnswer
+    warnings: list[str]
+
+
+def model_answer(manifest: Manifest, variant: Variant) -> ModelAnswer:
+    """Say which model, runtime and precision answer."""
+    return ModelAnswer(
+        name=manifest.name,
+        version=manifest.version,
+        weights=manifest.weights.name,
+        weights_sha256=manifest.weights.sha256,
+        runtime=variant.runtime,
+        precision=variant.precision,
+        demo=manifest.weights.demo,
+    )
+
+
+def image_answer(radiograph: Radiograph, model_input: ModelInput) -> ImageAnswer:
+    """Say what was scored, without a word of whose it is."""
+    source, geometry = radiograph.source, model_input.geometry
+    return ImageAnswer(
+        width=source.width,
+        height=source.height,
+        format=source.format,
+        bits=source.bits,
+        intensity=source.intensity,
+        photometric_interpretation=source.photometric_interpretation,
+        transfer_syntax=source.transfer_syntax,
+        view=source.view,
+        crop=CropAnswer(left=geometry.left, top=geometry.top, side=geometry.side),
+        sha256_pixels=model_input.sha256,
+    )
+
+
+def prediction(
+    findings: tuple[Finding, ...], image: ImageAnswer, model: ModelAnswer, warnings: tuple[str, ...]
+) -> Prediction:
+    """Put an answer together; pneumonia leads, whatever else these weights predict."""
+    pathologies = {
+        finding.label: PathologyAnswer(
+            score=finding.score, probability=finding.probability, positive=finding.positive
+        )
+        for finding in findings
+    }
+    leading = pathologies[PNEUMONIA]
+    demo = (DEMO_WARNING,) if model.demo else ()
+    return Prediction(
+        finding=PNEUMONIA,
+        positive=leading.positive,
+        score=leading.score,
+        probability=leading.probability,
+        pathologies=pathologies,
+        image=image,
+        model=model,
+        warnings=[*demo, *warnings],
+    )

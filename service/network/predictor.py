@@ -1,0 +1,132 @@
+"""From the bytes of a file to a prediction, one image at a time and without a server."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from service.errors import InferenceFailed
+from service.network.answer import ImageAnswer, ModelAnswer, Prediction, image_answer, model_answer
+from service.network.answer import prediction as put_together
+from service.network.bundle import Bundle, Manifest, open_bundle
+from service.network.runtime import Runtime, open_runtime
+from service.network.runtime.selection import select
+from service.network.scores import findings
+from service.network.variant_speed import choice_warning
+from service.radiograph.preprocess import ModelInput, preprocess
+from service.radiograph.reader import RadiographReader, reader
+from service.settings import Settings, bundle_folder
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image that was decoded and waits for the network.
+
+    Attributes:
+        input: What the network gets.
+        image: What the answer says of the file.
+        orientation: DICOM Patient Orientation, where the file tells it.
+        warnings: For the reader of the answer.
+    """
+
+    input: ModelInput
+    image: ImageAnswer
+    orientation: str | None
+    warnings: tuple[str, ...]
+
+
+def prepare(data: bytes, reader: RadiographReader) -> Prepared:
+    """Decode and preprocess an image file.
+
+    Raises:
+        ClientFault: The file is no radiograph that can be scored; the class says why.
+    """
+    radiograph = reader.read(data, reduce=True)
+    model_input = preprocess(radiograph)
+    return Prepared(
+        model_input,
+        image_answer(radiograph, model_input),
+        radiograph.source.orientation,
+        radiograph.warnings,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A bundle, the runtime that runs it, and the words in which it answers.
+
+    Attributes:
+        model: What every answer says of the model.
+        runtime: What runs the network.
+        reader: How files are read.
+        bundle: What is served, verified.
+        note: Why the variant is not the bundle's own choice, for the log; None where it is.
+    """
+
+    model: ModelAnswer
+    runtime: Runtime
+    reader: RadiographReader
+    bundle: Bundle
+    note: str | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    @cached_property
+    def _operating_points(self) -> np.ndarray:
+        return np.array(self.manifest.thresholds(), np.float32)
+
+    def choice_warning(self, threads: int | None) -> str | None:
+        """What to log where another variant is the fastest here; may measure for seconds."""
+        chosen = self.manifest.variant(self.model.runtime, self.model.precision)
+        return choice_warning(self.bundle, chosen.name, threads)
+
+    def prepare(self, data: bytes) -> Prepared:
+        """Decode and preprocess an image file; errors as for `prepare`."""
+        return prepare(data, self.reader)
+
+    def answer(self, prepared: Prepared, logits: np.ndarray) -> Prediction:
+        """Turn one image's logits, float32 (18,), into its answer.
+
+        Raises:
+            InferenceFailed: A logit is not finite.
+        """
+        if not math.isfinite(sum(logits.tolist())):
+            raise InferenceFailed("The network gave no finite answer for this image.")
+        found = findings(logits, self.manifest.labels, self._operating_points)
+        return put_together(found, prepared.image, self.model, prepared.warnings)
+
+    def predict(self, data: bytes) -> Prediction:
+        """Score one image file.
+
+        Raises:
+            ClientFault: The file is no radiograph that can be scored.
+            InferenceFailed: The network gave no finite answer.
+        """
+        prepared = self.prepare(data)
+        outputs = self.runtime.lone.run(prepared.input.pixels[None])
+        return self.answer(prepared, outputs.logits[0])
+
+
+def open_predictor(settings: Settings) -> Predictor:
+    """Verify the bundle that the settings name and load the runtime that they ask for.
+
+    Raises:
+        SetupFault: The bundle or the runtime is not to be trusted; the message says why.
+    """
+    bundle: Bundle = open_bundle(bundle_folder(settings))
+    chosen = select(bundle.manifest, settings.runtime, settings.precision, settings.device)
+    runtime = open_runtime(
+        bundle, chosen.variant, settings.threads, settings.device, settings.streams
+    )
+    return Predictor(
+        model_answer(bundle.manifest, chosen.variant),
+        runtime,
+        reader(settings, bundle.manifest),
+        bundle,
+        chosen.note,
+    )

@@ -1,0 +1,193 @@
+"""The seam between the service and whatever runs the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from service.errors import BundleRefused
+from service.network.bundle import Bundle, Variant
+from service.network.runtime.machine import lacking
+from service.network.runtime.threads import usable_cpus
+from service.network.scores import sigmoid
+
+Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
+"""cuda and tensorrt are ONNX Runtime's providers for NVIDIA, gpu is OpenVINO's for Intel."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What the network says of a batch.
+
+    Attributes:
+        logits: float32 (N, 18).
+        cams: float32 (N, 18, 7, 7), class activation maps: their mean over the grid plus
+            the classifier's bias is the logit.
+    """
+
+    logits: np.ndarray
+    cams: np.ndarray
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how wide a runtime runs.
+
+    Attributes:
+        threads: Threads for everything that it runs at one time.
+        device: What it runs on.
+        streams: Runs that share these threads at one time, where the runtime can do that; None
+            takes one a thread, and for a lone run what is quickest.
+    """
+
+    threads: int
+    device: Device = "cpu"
+    streams: int | None = 1
+
+
+class Runtime(Protocol):
+    """Runs one variant of the network. Safe to call from several threads.
+
+    Attributes:
+        placement: Where it runs and with how many threads.
+        slots: Runs that pay at one time; more only wait for each other.
+        spare: Runs beyond these that may be handed over before a slot is free: they wait inside and
+            start the moment that it is, where the next would first have to be fetched.
+        batches: Batch sizes that it is made for, ascending from 1; None where it is for any. A
+            batch of another size is answered too, in pieces.
+        lone: The same network arranged to answer one image as soon as can be while nothing
+            else is in work; itself where no other way is quicker.
+    """
+
+    placement: Placement
+    slots: int
+    spare: int
+
+    @property
+    def batches(self) -> tuple[int, ...] | None: ...
+
+    @property
+    def lone(self) -> Runtime: ...
+
+    def run(self, pixels: np.ndarray) -> Outputs:
+        """Score float32 (N, 1, 224, 224) in [0, 1]; a row's answer is its own."""
+        ...
+
+
+_MODULES = {
+    "onnxruntime": "service.network.runtime.onnx_runtime",
+    "openvino": "service.network.runtime.openvino_runtime",
+    "torchscript": "service.network.runtime.torchscript",
+}
+PRECISIONS = {
+    "onnxruntime": ("float32",),
+    "openvino": ("float32", "bfloat16", "int8"),
+    "torchscript": ("float32",),
+}
+"""What each runtime's file knows how to run."""
+
+
+def why_not(variant: Variant, device: Device = "cpu") -> str | None:
+    """Why a variant cannot run on this machine: package, instruction set or device.
+
+    Returns:
+        The reason, or None where nothing speaks against it.
+    """
+    if variant.precision not in PRECISIONS[variant.runtime]:
+        return f"{variant.runtime} is not run in {variant.precision} here"
+    if device == "cpu" and (reason := lacking(variant.needs)):
+        return reason
+    try:
+        module = import_module(_MODULES[variant.runtime])
+    except ImportError as error:
+        return f"{variant.runtime} is not installed here ({error.name})"
+    ask: Callable[[Variant, Device], str | None] = module.why_not
+    return ask(variant, device)
+
+
+def load_runtime(
+    folder: Path,
+    variant: Variant,
+    threads: int | None = None,
+    device: Device = "cpu",
+    streams: int | None = 1,
+) -> Runtime:
+    """Load a variant from a bundle's folder, without proving anything.
+
+    Args:
+        folder: Where the variant's files are.
+        variant: What to load.
+        threads: Threads for one run; None takes what the process may use.
+        device: What to run on.
+        streams: Runs at one time that share the threads; None as for `Placement`.
+
+    Raises:
+        BundleRefused: The variant cannot run here, or its file cannot be loaded.
+    """
+    if reason := why_not(variant, device):
+        raise BundleRefused(f"{variant.name} cannot run: {reason}")
+    placement = Placement(threads or usable_cpus(), device, streams)
+    module: Any = import_module(_MODULES[variant.runtime])
+    open_variant: Callable[[Path, Variant, Placement], Runtime] = module.open_variant
+    return open_variant(folder, variant, placement)
+
+
+def open_runtime(
+    bundle: Bundle,
+    variant: Variant,
+    threads: int | None = None,
+    device: Device = "cpu",
+    streams: int | None = None,
+) -> Runtime:
+    """Load a variant of a verified bundle and prove it on the golden pair.
+
+    Args:
+        bundle: The bundle.
+        variant: What to load.
+        threads: Threads for everything that runs at one time; None takes what the process may use.
+        device: What to run on.
+        streams: Runs at one time that share the threads; None as for `Placement`.
+
+    Raises:
+        BundleRefused: The variant cannot run here, its file cannot be loaded, or it answers the
+            golden input otherwise than the library did.
+    """
+    runtime = load_runtime(bundle.folder, variant, threads, device, streams)
+    for way in ways(runtime):
+        prove(way, bundle, variant)
+    return runtime
+
+
+def ways(runtime: Runtime) -> Sequence[Runtime]:
+    """A runtime and its lone one where that is another: each is proven and warmed up by itself."""
+    return (runtime,) if runtime.lone is runtime else (runtime.lone, runtime)
+
+
+def batch_sizes(runtime: Runtime, most: int) -> tuple[int, ...]:
+    """Sizes of batches to give to a runtime, ascending from 1, where none may be over `most`."""
+    made_for = runtime.batches or range(1, most + 1)
+    return tuple(size for size in made_for if size <= most)
+
+
+def prove(runtime: Runtime, bundle: Bundle, variant: Variant) -> float:
+    """Run the golden input and compare with the library's answer.
+
+    Returns:
+        The largest |probability difference| over all outputs.
+
+    Raises:
+        BundleRefused: It is over the variant's tolerance, or not a number.
+    """
+    pixels, logits = bundle.golden_pair()
+    drift = float(np.max(np.abs(sigmoid(runtime.run(pixels).logits) - sigmoid(logits))))
+    if not drift <= variant.golden_tolerance:
+        raise BundleRefused(
+            f"{variant.name} answers the golden input with a probability {drift:.4g} away from "
+            f"the library's, over {variant.golden_tolerance:.4g}: not to be trusted here"
+        )
+    return drift

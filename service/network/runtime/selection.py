@@ -1,0 +1,66 @@
+"""Which variant of a bundle runs here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.errors import BundleRefused
+from service.network.bundle import Manifest, Variant
+from service.network.runtime import Device, why_not
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A variant that can run here.
+
+    Attributes:
+        variant: What to load.
+        note: Why it is not the bundle's own choice; None where it is, or was asked for by name.
+    """
+
+    variant: Variant
+    note: str | None = None
+
+
+def select(
+    manifest: Manifest,
+    runtime: str | None = None,
+    precision: str | None = None,
+    device: Device = "cpu",
+) -> Selection:
+    """Take the variant that was asked for, or else the fastest on record that can run here.
+
+    A runtime or precision that was asked for is never replaced by another one. Without one, a
+    processor that lacks an instruction set (or a device on which the choice cannot run) gets the
+    next variant of the bundle's ranking, and the selection says so.
+
+    Raises:
+        BundleRefused: No variant fits, or none of those that fit can run here.
+    """
+    asked = runtime is not None or precision is not None
+    if asked:
+        first = manifest.variant(runtime, precision)  # refuses what the bundle does not have
+        fitting = [
+            variant
+            for variant in _ranked(manifest)
+            if runtime in (None, variant.runtime) and precision in (None, variant.precision)
+        ] or [first]
+    else:
+        fitting = _ranked(manifest)
+    reasons: list[str] = []
+    for variant in fitting:
+        reason = why_not(variant, device)
+        if reason is None:
+            note = None
+            if reasons and not asked:
+                note = f"{variant.name} instead of the bundle's choice: {reasons[0]}"
+            return Selection(variant, note)
+        reasons.append(f"{variant.name}: {reason}")
+    raise BundleRefused("no variant of the bundle can run here: " + "; ".join(reasons))
+
+
+def _ranked(manifest: Manifest) -> list[Variant]:
+    """All variants: the chosen one, those that were ranked, the others."""
+    order = [manifest.chosen, *manifest.ranking]
+    place = {name: order.index(name) for name in order}
+    return sorted(manifest.variants, key=lambda variant: place.get(variant.name, len(order)))

@@ -1,0 +1,1 @@
+"""From the bytes of an image file to a radiograph and the network's input."""

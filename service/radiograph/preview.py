@@ -1,0 +1,59 @@
+"""A radiograph as a picture that every browser can show."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from service.explain.drawing.heat_map import png
+from service.radiograph.radiograph import Radiograph
+from service.radiograph.reader import RadiographReader
+
+LONGEST_SIDE = 2048
+"""Of a preview, in pixels: what a large display shows at once, and a few megabytes as PNG."""
+
+
+def preview(data: bytes, reader: RadiographReader) -> bytes:
+    """Show an image file as the service sees it.
+
+    The whole field of view, after VOI LUT and photometric interpretation, dense tissue bright.
+
+    Args:
+        data: The file.
+        reader: How files are decoded here, the limits among it.
+
+    Returns:
+        A PNG file of 8-bit greys without alpha, its longer side `LONGEST_SIDE` or, where the
+        radiograph is smaller, the radiograph's own.
+
+    Raises:
+        ClientFault: As for a prediction: the file is no radiograph that is shown.
+    """
+    return png(shrunk(reader.read(data, reduce=False)))
+
+
+def shrunk(radiograph: Radiograph) -> Image.Image:
+    """The radiograph in 256 greys, mode "L", made smaller where it is over `LONGEST_SIDE`.
+
+    Rounded to 8 bits first and averaged over blocks of pixels after, so that a large radiograph
+    never exists in floating point at its full size.
+    """
+    rows, columns = radiograph.pixels.shape
+    scale = min(1.0, LONGEST_SIDE / max(rows, columns))
+    image = Image.fromarray(_eight_bits(radiograph))
+    if scale == 1.0:
+        return image
+    size = max(1, round(columns * scale)), max(1, round(rows * scale))
+    return image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+
+
+def _eight_bits(radiograph: Radiograph) -> np.ndarray:
+    """Grey values as uint8, rounded, in bands of rows that keep the floats few."""
+    pixels = radiograph.pixels
+    if pixels.dtype == np.uint8 and radiograph.white == 255:
+        return np.ascontiguousarray(pixels)
+    grey = np.empty(pixels.shape, np.uint8)
+    for start in range(0, len(pixels), 256):
+        band = pixels[start : start + 256] * np.float32(255 / radiograph.white)
+        grey[start : start + 256] = np.rint(np.clip(band, 0, 255))
+    return grey

@@ -1,0 +1,42 @@
+"""How this service reads files: its limits, and how intensities are mapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.network.bundle import Manifest
+from service.radiograph.decode import decode
+from service.radiograph.limits import DecodeLimits
+from service.radiograph.radiograph import Radiograph
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class RadiographReader:
+    """Decoding as the settings and the weights ask for it.
+
+    Attributes:
+        limits: What a file may ask for.
+        voi: Whether the VOI LUT or window of a DICOM file is applied.
+        ages: Years between which the weights were trained; None where that is not known.
+    """
+
+    limits: DecodeLimits
+    voi: bool
+    ages: tuple[float, float] | None
+
+    def read(self, data: bytes, *, reduce: bool) -> Radiograph:
+        """Decode a file; arguments and errors as `service.radiograph.decode.decode` has them."""
+        return decode(data, limits=self.limits, reduce=reduce, voi=self.voi, ages=self.ages)
+
+
+def reader(settings: Settings, manifest: Manifest) -> RadiographReader:
+    """The reader that settings and weights ask for."""
+    limits = DecodeLimits(
+        bytes=settings.max_bytes,
+        pixels=settings.max_pixels,
+        shortest=settings.shortest_side,
+        longest=settings.longest_side,
+        seconds=settings.decode_seconds,
+    )
+    return RadiographReader(limits, settings.voi_lut, manifest.weights.training_ages)

@@ -1,0 +1,62 @@
+"""From a request straight to the API method that answers it."""
+
+from typing import Any
+
+import bentoml
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from service.http.direct_routes import Desk, Straight
+from service.http.input_specs import ImageForm, Picture
+
+
+@bentoml.service
+class Weighing:
+    """A service with one API method, on a path that is not its name."""
+
+    def __init__(self, sign: str) -> None:
+        self._sign = sign
+
+    @bentoml.api(route="/weight", input_spec=ImageForm, output_spec=Picture)
+    async def weigh(self, image: Request, **_: Any) -> Response:
+        return PlainTextResponse(f"{self._sign}{len(await image.body())}", status_code=203)
+
+
+async def behind(scope, receive, send):
+    """What the middleware wraps."""
+    await PlainTextResponse("from behind")(scope, receive, send)
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+async def ask(desk: Desk, method: str, path: str) -> tuple[int, str]:
+    transport = httpx.ASGITransport(Straight(behind, desk))
+    async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+        answer = await client.request(method, path, content=b"12345")
+    return answer.status_code, answer.text
+
+
+async def test_the_method_of_the_path_answers(desk):
+    """The instance's own method gets the request with its body unread, and its answer is sent."""
+    desk.open(Weighing, Weighing.inner("<"))
+    assert await ask(desk, "POST", "/weight") == (203, "<5")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/weight"), ("POST", "/weigh"), ("POST", "/weight/"), ("POST", "/livez")],
+)
+async def test_everything_else_goes_on(desk, method, path):
+    """Another method, and a path that is no API's, are left to what is behind."""
+    desk.open(Weighing, Weighing.inner("<"))
+    assert await ask(desk, method, path) == (200, "from behind")
+
+
+async def test_before_it_is_open_everything_goes_on(desk):
+    """A service that cannot answer yet leaves it to what is behind to say so."""
+    assert await ask(desk, "POST", "/weight") == (200, "from behind")
