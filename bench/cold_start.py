@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import service.network.predictor
 from service.network.bundle import open_bundle
-from service.network.runtime import load_runtime, prove, why_not
+from service.network.runtime import load_runtime, prove, unavailable_reason
 from service.network.runtime.selection import select
 step("imports of the service")
 bundle = open_bundle(Path(sys.argv[1]))

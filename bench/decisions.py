@@ -22,14 +22,14 @@ import click
 import numpy as np
 
 from export.bundle.calibration import gather_calibration
-from export.bundle.check_images import Evidence, folder, phantoms
+from export.bundle.check_images import CheckImages, folder, phantoms
 from export.bundle.drift import drift
 from export.bundle.parity import eager_reference, run_over
 from export.bundle.quantise import advanced_parameters, kept_in_float, read_network, save
 from export.checkpoints.upstream import eager_network
 from export.checkpoints.weights import Weights, load_weights
 from service.network.bundle import Bundle, open_bundle
-from service.network.runtime import Runtime, load_runtime, why_not
+from service.network.runtime import Runtime, load_runtime, unavailable_reason
 from service.network.scores import OPERATING_POINT, op_norm, sigmoid
 
 SEEDS = range(50_000, 50_200)
@@ -48,7 +48,7 @@ def main(bundle: Path, images: Path, before: bool, only: tuple[str, ...], weight
     opened = open_bundle(bundle)
     loaded = load_weights(weights)
     drawn, real = phantoms(SEEDS), folder(images)
-    evidence = Evidence(
+    evidence = CheckImages(
         np.concatenate([drawn.pixels, real.pixels]),
         drawn.names + real.names,
         real.refused,
@@ -81,7 +81,7 @@ def main(bundle: Path, images: Path, before: bool, only: tuple[str, ...], weight
 
 def _runtimes(bundle: Bundle, before: bool, only: tuple[str, ...]) -> Iterator[tuple[str, Runtime]]:
     for variant in bundle.manifest.variants:
-        if why_not(variant) is None and (not only or variant.name in only):
+        if unavailable_reason(variant) is None and (not only or variant.name in only):
             yield variant.name, load_runtime(bundle.folder, variant)
     if before:
         int8 = bundle.manifest.variant("openvino", "int8")
@@ -116,7 +116,7 @@ def _untamed(network: Any) -> Iterator[tuple[str, Any]]:
         yield name, model
 
 
-def _between_batches(runtime: Runtime, images: Evidence, weights: Weights) -> tuple[float, int]:
+def _between_batches(runtime: Runtime, images: CheckImages, weights: Weights) -> tuple[float, int]:
     """Largest |logit difference| of an image between batches, and decisions that it changed."""
     rng = np.random.default_rng(0)
     points = np.array(weights.operating_points, np.float32)

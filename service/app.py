@@ -16,29 +16,34 @@ from service.errors import CxrError
 from service.explain.answer import ExplanationAnswer
 from service.explain.cam.class_map import CAM
 from service.explain.cam.request import map_request
-from service.explain.fields import SERVED_HEADER, as_texts, read_fields, read_served
+from service.explain.fields import (
+    SERVED_PREDICTION_HEADER,
+    as_texts,
+    read_fields,
+    read_served_prediction,
+)
 from service.http.batch_answer import BatchAnswer, answer_each
-from service.http.direct_routes import Desk, Straight
-from service.http.disconnect import unless_gone
-from service.http.explainer_client import Relay, explainer_address
-from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, Picture
+from service.http.direct_routes import DirectRoutes, RouteTable
+from service.http.disconnect import cancel_on_disconnect
+from service.http.explainer_client import ExplainerClient, explainer_address
+from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, PngFile
 from service.http.media import PNG, Reply, wants_dicom
-from service.http.middleware.access_log import Observed, record
-from service.http.middleware.admission import Door, RoomRequired
-from service.http.middleware.api_keys import ApiKeys, KeysRequired
-from service.http.middleware.error_responses import FaultResponse, FaultShape
-from service.http.middleware.security_headers import Secured
+from service.http.middleware.access_log import AccessLog, record
+from service.http.middleware.admission import Admission, AdmissionControl
+from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys
+from service.http.middleware.error_responses import ErrorResponse, ErrorResponses
+from service.http.middleware.security_headers import SecurityHeaders
 from service.http.routes import documents, documents_and_page
-from service.http.tracing import spans_that_are_exported, trace_stages
-from service.http.uploads import Intake, read_form
+from service.http.tracing import trace_stages, tracing_options
+from service.http.uploads import ByteBudget, read_form
 from service.logs import log_as_json
 from service.network.answer import Prediction
 from service.network.bundle import open_bundle
 from service.network.predictor import open_predictor
 from service.serving.explanation_lane import ExplanationLane
-from service.serving.garbage_collection import settle
+from service.serving.garbage_collection import tune_garbage_collector
 from service.serving.prediction_lane import PredictionLane
-from service.serving.process_priority import stand_back, wait_turn
+from service.serving.process_priority import lower_priority, use_batch_scheduling
 from service.serving.watchdog import beat, end, watch
 from service.settings import Settings, bundle_folder, read_settings
 
@@ -50,27 +55,27 @@ _FRAMEWORK: dict[str, Any] = {
     "logging": {"access": {"enabled": False}},
     "metrics": {"enabled": False},
     "runner_probe": {"enabled": False},
-    "tracing": spans_that_are_exported(),
+    "tracing": tracing_options(),
 }
 _PREDICTED = frozenset({"/predict", "/predict_batch", "/preview", "/explain"})
 _EXPLAINED = frozenset({"/gradcam", "/explain"})
 _PATHS = _PREDICTED | _EXPLAINED | {"/", "/docs.json", "/about.json"}
-_EXPLAINING, _PREDICTING = Door(), Door()
-_EXPLAINER_DESK, _PREDICTION_DESK = Desk(), Desk()
+_EXPLAINING, _PREDICTING = Admission(), Admission()
+_EXPLAINER_DESK, _PREDICTION_DESK = RouteTable(), RouteTable()
 
 
-def _behind_the_edge(service: Any, door: Door, desk: Desk, work: frozenset[str]) -> Any:
+def _behind_the_edge(service: Any, door: Admission, desk: RouteTable, work: frozenset[str]) -> Any:
     """Put a service behind the middleware that every request passes, outermost first."""
     settings = read_settings()
     keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     service.add_asgi_middleware(
-        Observed, service=service.name, paths=_PATHS, log_requests=settings.log_requests
+        AccessLog, service=service.name, paths=_PATHS, log_requests=settings.log_requests
     )
-    service.add_asgi_middleware(Secured)
-    service.add_asgi_middleware(FaultShape)
-    service.add_asgi_middleware(KeysRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
-    service.add_asgi_middleware(RoomRequired, door=door, paths=work)
-    service.add_asgi_middleware(Straight, desk=desk)
+    service.add_asgi_middleware(SecurityHeaders)
+    service.add_asgi_middleware(ErrorResponses)
+    service.add_asgi_middleware(ApiKeyRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
+    service.add_asgi_middleware(AdmissionControl, door=door, paths=work)
+    service.add_asgi_middleware(DirectRoutes, desk=desk)
     shown = documents if service.name == _EXPLAINER else documents_and_page
     service.mount_asgi_app(shown, path="/", name="pages")
     return service
@@ -97,11 +102,11 @@ class Explainer:
 
         log_as_json()
         self._settings = read_settings()
-        stand_back(self._settings.explain_nice)
-        self._intake = Intake(self._settings.max_held_bytes)
+        lower_priority(self._settings.explain_nice)
+        self._intake = ByteBudget(self._settings.max_held_bytes)
         self._explainer = open_explainer(self._settings)
         self._lane = ExplanationLane(self._settings)
-        _EXPLAINING.check_room = self._lane.check_room
+        _EXPLAINING.check_capacity = self._lane.check_capacity
         _EXPLAINER_DESK.open(Explainer, self)
 
     @bentoml.on_deployment
@@ -110,7 +115,7 @@ class Explainer:
 
     @bentoml.on_startup
     async def start(self) -> None:
-        settle()
+        tune_garbage_collector()
         self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))
 
     @bentoml.on_shutdown
@@ -120,30 +125,30 @@ class Explainer:
     def __is_alive__(self) -> bool:
         return not self._lane.stalled
 
-    @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=Picture)
+    @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=PngFile)
     async def gradcam(self, image: Request, **_: Any) -> Response:
         """Draw where the score of a finding came from."""
-        from service.explain.replies import picture
+        from service.explain.replies import heat_map_reply
 
-        return await self._work(image, picture)
+        return await self._work(image, heat_map_reply)
 
     @bentoml.api(route="/explain", input_spec=ExplainForm, output_spec=ExplanationAnswer)
     async def explain(self, image: Request, **_: Any) -> Response:
         """Say where the score of a finding came from."""
-        from service.explain.replies import report
+        from service.explain.replies import explanation_reply
 
-        return await self._work(image, report)
+        return await self._work(image, explanation_reply)
 
     async def _work(self, request: Request, work: Callable[..., Reply]) -> Response:
         try:
             async with read_form(request, "image", self._settings, self._intake) as form:
                 fields = read_fields(form.texts)
-                served = read_served(request.headers.get(SERVED_HEADER))
+                served = read_served_prediction(request.headers.get(SERVED_PREDICTION_HEADER))
                 dicom = wants_dicom(request)
                 doing = partial(work, self._explainer, form.files[0], fields, served, dicom)
-                reply = await unless_gone(request, self._lane.run(doing))
+                reply = await cancel_on_disconnect(request, self._lane.run(doing))
         except CxrError as fault:
-            return FaultResponse(fault)
+            return ErrorResponse(fault)
         return Response(reply.content, media_type=reply.media_type)
 
 
@@ -161,12 +166,12 @@ class ChestRadiographs:
     def __init__(self) -> None:
         log_as_json()
         self._settings: Settings = read_settings()
-        self._intake = Intake(self._settings.max_held_bytes)
+        self._intake = ByteBudget(self._settings.max_held_bytes)
         predictor = open_predictor(self._settings)
         self._labels = predictor.manifest.labels
         self._lane = PredictionLane(predictor, self._settings)
-        _PREDICTING.check_room = self._lane.check_room
-        self._explainers = Relay(
+        _PREDICTING.check_capacity = self._lane.check_capacity
+        self._explainers = ExplainerClient(
             explainer_address(_EXPLAINER, self._settings),
             timeout=self._settings.explain_deadline_seconds,
             body_seconds=self._settings.body_seconds,
@@ -181,9 +186,9 @@ class ChestRadiographs:
 
     @bentoml.on_startup
     async def start(self) -> None:
-        wait_turn()
+        use_batch_scheduling()
         await self._lane.start()
-        settle()
+        tune_garbage_collector()
         self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))
 
     @bentoml.on_shutdown
@@ -205,9 +210,11 @@ class ChestRadiographs:
         try:
             async with read_form(image, "image", self._settings, self._intake, plain=True) as form:
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
-                scored = await unless_gone(image, self._lane.predict(form.files[0], deadline))
+                scored = await cancel_on_disconnect(
+                    image, self._lane.predict(form.files[0], deadline)
+                )
         except CxrError as fault:
-            return FaultResponse(fault)
+            return ErrorResponse(fault)
         trace_stages(scored.timings)
         record(image.scope).update(
             scored.timings.as_milliseconds(),
@@ -230,32 +237,34 @@ class ChestRadiographs:
                 self._intake,
                 max_files=self._settings.max_images,
             ) as form:
-                answer = await unless_gone(
+                answer = await cancel_on_disconnect(
                     images, answer_each(self._lane, form.files, self._settings)
                 )
         except CxrError as fault:
-            return FaultResponse(fault)
+            return ErrorResponse(fault)
         record(images.scope).update(images=len(answer.answers), failed=answer.failed)
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    @bentoml.api(route="/preview", input_spec=ImageForm, output_spec=Picture)
+    @bentoml.api(route="/preview", input_spec=ImageForm, output_spec=PngFile)
     async def preview(self, image: Request) -> Response:
         """Show one radiograph as the service sees it, whatever its format."""
         try:
             async with read_form(image, "image", self._settings, self._intake, plain=True) as form:
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
-                shown = await unless_gone(image, self._lane.preview(form.files[0], deadline))
+                shown = await cancel_on_disconnect(
+                    image, self._lane.preview(form.files[0], deadline)
+                )
         except CxrError as fault:
-            return FaultResponse(fault)
+            return ErrorResponse(fault)
         return Response(shown, media_type=PNG)
 
-    @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=Picture)
+    @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=PngFile)
     async def gradcam(self, image: Request, **_: Any) -> Response:
         """Draw where the score of a finding came from, over the radiograph in its own size."""
         try:
             return await self._explainers.forward(image, "/gradcam")
         except CxrError as fault:
-            return FaultResponse(fault)
+            return ErrorResponse(fault)
 
     @bentoml.api(route="/explain", input_spec=ExplainForm, output_spec=ExplanationAnswer)
     async def explain(self, image: Request, **_: Any) -> Response:
@@ -265,7 +274,9 @@ class ChestRadiographs:
                 fields = read_fields(form.texts)
                 request = map_request(self._labels, fields.target, fields.method, fields.layer)
                 deadline = asyncio.get_running_loop().time() + self._settings.deadline_seconds
-                scored = await unless_gone(image, self._lane.predict(form.files[0], deadline))
+                scored = await cancel_on_disconnect(
+                    image, self._lane.predict(form.files[0], deadline)
+                )
                 needs_explainer = fields.faithfulness or wants_dicom(image)
                 if request.method == CAM and not needs_explainer:
                     answer = self._lane.explanation(scored, request)
@@ -275,4 +286,4 @@ class ChestRadiographs:
                     image, "/explain", form.files[0], as_texts(fields), served
                 )
         except CxrError as fault:
-            return FaultResponse(fault)
+            return ErrorResponse(fault)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from export.bundle.candidate_check import Trial
-from export.bundle.check_images import Evidence, gather
+from export.bundle.candidate_check import CandidateCheck
+from export.bundle.check_images import CheckImages, gather
 from export.bundle.drift import MAX_PROBABILITY_DIFFERENCE
 from export.bundle.graphs import TORCHSCRIPT, trace, write_onnx, write_torchscript
 from export.bundle.network import ExportableNetwork
@@ -88,7 +88,7 @@ def export_bundle(
         write_torchscript(traced, staged)
         write_onnx(traced, staged)
         golden = _write_golden(staged, evidence, reference)
-        trial = Trial(
+        trial = CandidateCheck(
             staged, weights, evidence, reference, library.classifier.bias.numpy(force=True), report
         )
         held = [trial.hold(variant) for variant in REFERENCES]
@@ -117,7 +117,7 @@ def export_bundle(
         return Export(publish(staged, manifest, out), manifest)
 
 
-def _write_golden(staged: Path, evidence: Evidence, reference: EagerAnswer) -> Golden:
+def _write_golden(staged: Path, evidence: CheckImages, reference: EagerAnswer) -> Golden:
     logits = reference.logits[:GOLDEN_SIZE]
     np.savez_compressed(staged / GOLDEN, pixels=evidence.pixels[:GOLDEN_SIZE], logits=logits)
     digest = hashlib.sha256(logits.astype("<f4").tobytes()).hexdigest()

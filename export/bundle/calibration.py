@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from export.bundle.check_images import Evidence, folder
+from export.bundle.check_images import CheckImages, folder
 from export.demo.phantom import make_phantom
 from export.errors import CalibrationRefused
 
@@ -35,7 +35,7 @@ class Calibration:
     plain: np.ndarray
     varied: np.ndarray
     source: str
-    labelled: Evidence | None = None
+    labelled: CheckImages | None = None
 
 
 def gather_calibration(path: Path | None) -> Calibration:

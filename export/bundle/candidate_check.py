@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from export.bundle.calibration import gather_calibration
-from export.bundle.check_images import Evidence
+from export.bundle.check_images import CheckImages
 from export.bundle.drift import Drift, drift
 from export.bundle.parity import BATCH_SIZES, Deviation, deviation, run_over
 from export.bundle.variants import CANDIDATES, golden_tolerance, write_int8
 from export.checkpoints.upstream import EagerAnswer
 from export.checkpoints.weights import Weights
 from service.network.bundle import Variant
-from service.network.runtime import load_runtime, why_not
+from service.network.runtime import load_runtime, unavailable_reason
 
 GOLDEN_SIZE = 2
 """Images of the golden pair: the first of the evidence."""
@@ -30,7 +30,7 @@ ENDS = BATCH_SIZES[:1] + BATCH_SIZES[-1:]
 
 
 @dataclass(frozen=True, eq=False)
-class Tried:
+class CheckedCandidate:
     """What a variant answered.
 
     Attributes:
@@ -61,17 +61,17 @@ class Tried:
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class CandidateCheck:
     """The images, the library's answers to them, and the folder that variants are tried in."""
 
     folder: Path
     weights: Weights
-    evidence: Evidence
+    evidence: CheckImages
     reference: EagerAnswer
     bias: np.ndarray
     report: Callable[[str], None]
 
-    def hold(self, variant: Variant, sizes: tuple[int, ...] = BATCH_SIZES) -> Tried:
+    def hold(self, variant: Variant, sizes: tuple[int, ...] = BATCH_SIZES) -> CheckedCandidate:
         """Run a variant over all images at each batch size and compare it with the library."""
         runtime = load_runtime(self.folder, variant)
         deviations, answers = [], []
@@ -86,7 +86,7 @@ class Trial:
             )
             deviations.append(found)
             answers.append(outputs.logits)
-        return Tried(
+        return CheckedCandidate(
             variant=replace_tolerance(variant, answers[-1], self.reference.logits),
             deviations=tuple(deviations),
             drift=tuple(drift(answers[-1], self.reference, self.evidence, labels, points)),
@@ -96,16 +96,16 @@ class Trial:
 
     def candidates(
         self, limit: float, max_drift: float, calibration: Path | None
-    ) -> tuple[list[Tried], dict[str, str]]:
+    ) -> tuple[list[CheckedCandidate], dict[str, str]]:
         """Build and try the variants that this machine can run.
 
         Returns:
             Those that were tried, and for each that is kept out the reason.
         """
-        tried: list[Tried] = []
+        tried: list[CheckedCandidate] = []
         kept_out: dict[str, str] = {}
         for variant in CANDIDATES:
-            reason = why_not(variant) or self._evidence_lacking(variant)
+            reason = unavailable_reason(variant) or self._evidence_lacking(variant)
             if reason is None:
                 if variant.precision == "int8":
                     images = gather_calibration(calibration)

@@ -18,7 +18,7 @@ PHANTOM_SEEDS = range(90_000, 90_012)
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class CheckImages:
     """Images ready for the network.
 
     Attributes:
@@ -48,7 +48,7 @@ class Evidence:
             yield self.pixels[start : start + size]
 
 
-def phantoms(seeds: range = PHANTOM_SEEDS) -> Evidence:
+def phantoms(seeds: range = PHANTOM_SEEDS) -> CheckImages:
     """Phantoms with and without an opacity, one pair a seed, and the two plain extremes."""
     drawn = {
         f"phantom {seed} {kind}": make_phantom(seed, opacity=kind == "opacity").pixels
@@ -62,10 +62,10 @@ def phantoms(seeds: range = PHANTOM_SEEDS) -> Evidence:
         next((shows for end, shows in known.items() if name.endswith(end)), None) for name in drawn
     )
     pixels = np.stack(list(drawn.values()))[:, None]
-    return Evidence(pixels, tuple(drawn), positive=positive, drawn=len(drawn))
+    return CheckImages(pixels, tuple(drawn), positive=positive, drawn=len(drawn))
 
 
-def folder(path: Path) -> Evidence:
+def folder(path: Path) -> CheckImages:
     """Every image below a folder, decoded and preprocessed as the service does it.
 
     Folders named NORMAL and PNEUMONIA label the images in them.
@@ -79,7 +79,7 @@ def folder(path: Path) -> Evidence:
         except ClientFault as fault:
             refused.append(f"{name}: {fault.message}")
     stacked = np.stack(pixels) if pixels else np.zeros((0, 1, 224, 224), np.float32)
-    return Evidence(stacked, tuple(names), tuple(refused), tuple(_label(name) for name in names))
+    return CheckImages(stacked, tuple(names), tuple(refused), tuple(_label(name) for name in names))
 
 
 def _label(name: str) -> bool | None:
@@ -90,13 +90,13 @@ def _label(name: str) -> bool | None:
     return "PNEUMONIA" in parts
 
 
-def gather(images: Path | None) -> Evidence:
+def gather(images: Path | None) -> CheckImages:
     """Phantoms, and the images of a folder where one is given."""
     drawn = phantoms()
     if images is None:
         return drawn
     real = folder(images)
-    return Evidence(
+    return CheckImages(
         np.concatenate([drawn.pixels, real.pixels]),
         drawn.names + real.names,
         real.refused,

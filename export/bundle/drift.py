@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from export.bundle.check_images import Evidence
+from export.bundle.check_images import CheckImages
 from export.checkpoints.upstream import EagerAnswer
 from service.network.scores import OPERATING_POINT, op_norm, sigmoid
 
@@ -95,7 +95,7 @@ class Drift:
 def drift(
     logits: np.ndarray,
     reference: EagerAnswer,
-    evidence: Evidence,
+    evidence: CheckImages,
     labels: Sequence[str],
     operating_points: Sequence[float],
 ) -> list[Drift]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from export.bundle.check_images import Evidence
+from export.bundle.check_images import CheckImages
 from export.checkpoints.upstream import EagerAnswer, run_eager
 from service.network.runtime import Outputs, Runtime
 from service.network.scores import OPERATING_POINT, op_norm, sigmoid
@@ -64,7 +64,7 @@ class Deviation:
         return asdict(self)
 
 
-def eager_reference(network: torch.nn.Module, evidence: Evidence) -> EagerAnswer:
+def eager_reference(network: torch.nn.Module, evidence: CheckImages) -> EagerAnswer:
     """The library's answers on all images."""
     parts = [run_eager(network, batch) for batch in evidence.batches(16)]
     return EagerAnswer(
@@ -77,7 +77,7 @@ def eager_reference(network: torch.nn.Module, evidence: Evidence) -> EagerAnswer
 def compare(
     runtime: Runtime,
     reference: EagerAnswer,
-    evidence: Evidence,
+    evidence: CheckImages,
     labels: Sequence[str],
     operating_points: Sequence[float],
     bias: np.ndarray,
@@ -98,7 +98,7 @@ def compare(
     return deviation(outputs, reference, labels, operating_points, bias, batch_size)
 
 
-def run_over(runtime: Runtime, evidence: Evidence, batch_size: int) -> Outputs:
+def run_over(runtime: Runtime, evidence: CheckImages, batch_size: int) -> Outputs:
     """Run a graph over all images in batches of one size."""
     runs = [runtime.run(batch) for batch in evidence.batches(batch_size)]
     return Outputs(

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.bundle.candidate_check import Tried
-from export.bundle.check_images import Evidence
+from export.bundle.candidate_check import CheckedCandidate
+from export.bundle.check_images import CheckImages
 from export.bundle.report import VariantReport, write_page
 from export.checkpoints.upstream import EagerAnswer
 from export.checkpoints.weights import Weights
@@ -20,9 +20,9 @@ PAGE = "parity.html"
 def write_records(
     folder: Path,
     weights: Weights,
-    evidence: Evidence,
+    evidence: CheckImages,
     reference: EagerAnswer,
-    tried: Sequence[Tried],
+    tried: Sequence[CheckedCandidate],
     kept_out: dict[str, str],
     speed: SpeedTable,
     chosen: str,

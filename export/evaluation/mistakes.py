@@ -14,7 +14,7 @@ from export.evaluation.scoring import Scored, ScoredImage
 from service.archive.pipeline import read_file
 from service.explain.cam.class_map import class_activation_map
 from service.explain.drawing.heat_map import overlay
-from service.explain.hotspot import directions, locate, place_in_words
+from service.explain.hotspot import describe_hotspot, directions, locate
 from service.radiograph.reader import RadiographReader
 
 MOST = 6
@@ -73,7 +73,7 @@ def heat_map(one: ScoredImage, column: int) -> np.ndarray | None:
 
 def _place(one: ScoredImage, values: np.ndarray) -> str:
     where = locate(values, one.geometry)
-    return place_in_words(where, one.geometry, directions(one.orientation))
+    return describe_hotspot(where, one.geometry, directions(one.orientation))
 
 
 def draw(

@@ -34,7 +34,7 @@ def precision_recall(curves: Curves, prevalence: float, label: str) -> str:
 
 
 def reliability(calibration: Calibration, label: str) -> str:
-    """Observed share against mean probability, with Wilson intervals, sized by count."""
+    """AccessLog share against mean probability, with Wilson intervals, sized by count."""
     total = sum(bin_.count for bin_ in calibration.bins)
     body = _diagonal(0, 0, 1, 1)
     path = [(bin_.mean_probability, bin_.observed.value or 0.0) for bin_ in calibration.bins]

@@ -16,7 +16,7 @@ DICOM_SR: ResultsFormat = "dicom-sr"
 
 
 @dataclass(frozen=True)
-class Place:
+class Output:
     """Where results go.
 
     Attributes:

@@ -27,13 +27,13 @@ from service.network.predictor import Predictor, Prepared
 from service.network.runtime import Runtime
 from service.radiograph.limits import DecodeLimits
 from service.radiograph.preprocess import Geometry
-from service.serving.isolated_batch import run_apart
+from service.serving.isolated_batch import run_isolated
 
 log = logging.getLogger("cxr.archive")
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class ImageEvidence:
     """What the network said of an image, for those who explain or evaluate it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Outcome:
     path: Path
     prediction: Prediction | None
     fault: CxrError | None
-    evidence: Evidence | None = None
+    evidence: ImageEvidence | None = None
 
 
 def score_each(
@@ -167,7 +167,7 @@ def _score(
     ]
 
 
-def _outcome(path: Path, answer: Prediction | CxrError, evidence: Evidence | None) -> Outcome:
+def _outcome(path: Path, answer: Prediction | CxrError, evidence: ImageEvidence | None) -> Outcome:
     if isinstance(answer, CxrError):
         return Outcome(path, None, answer)
     return Outcome(path, answer, None, evidence)
@@ -175,18 +175,18 @@ def _outcome(path: Path, answer: Prediction | CxrError, evidence: Evidence | Non
 
 def _answers(
     predictor: Predictor, runtime: Runtime, ready: list[Prepared]
-) -> Iterator[tuple[Prediction | CxrError, Evidence | None]]:
+) -> Iterator[tuple[Prediction | CxrError, ImageEvidence | None]]:
     if not ready:
         return
     waiting = iter(ready)
-    for part in run_apart(runtime.run, [one.input.pixels for one in ready]):
+    for part in run_isolated(runtime.run, [one.input.pixels for one in ready]):
         if isinstance(part.outputs, InferenceFailed):
             next(waiting)
             yield part.outputs, None
             continue
         rows = zip(part.outputs.logits, part.outputs.cams, strict=True)
         for (logits, cams), one in zip(rows, islice(waiting, part.size), strict=True):
-            evidence = Evidence(logits, cams, one.input.geometry, one.orientation)
+            evidence = ImageEvidence(logits, cams, one.input.geometry, one.orientation)
             try:
                 yield predictor.answer(one, logits), evidence
             except CxrError as fault:

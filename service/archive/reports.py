@@ -10,7 +10,7 @@ import hashlib
 import os
 from pathlib import Path, PurePosixPath
 
-from service.archive.pipeline import Evidence, read_file
+from service.archive.pipeline import ImageEvidence, read_file
 from service.archive.rows import printable
 from service.archive.sources import Source
 from service.explain.cam.class_map import CAM, class_activation_map
@@ -42,7 +42,7 @@ def report_name(source: Source) -> str:
 
 def report(
     source: Source,
-    evidence: Evidence,
+    evidence: ImageEvidence,
     target: str,
     manifest: Manifest,
     model: ModelAnswer,

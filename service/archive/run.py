@@ -15,7 +15,7 @@ from service.archive.durable import sync_folder, write_whole, written_whole
 from service.archive.formats import write
 from service.archive.journal import Journal
 from service.archive.listing import Listing, Task, tasks, write_listing
-from service.archive.output import Place, record_of, table_in
+from service.archive.output import Output, record_of, table_in
 from service.archive.pins import SHARD, Pins, pin
 from service.archive.rows import columns
 from service.archive.shards import Shard
@@ -43,7 +43,7 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True)
-class Order:
+class RunOptions:
     """What is to be scored, and where to.
 
     Attributes:
@@ -57,7 +57,7 @@ class Order:
     """
 
     paths: Sequence[str]
-    place: Place
+    place: Output
     target: str | None = None
     restart: bool = False
     overwrite: bool = False
@@ -83,7 +83,7 @@ class Summary:
 
 
 def score_archive(
-    order: Order, predictor: Predictor, settings: Settings, engine: Engine, watch: Watch
+    order: RunOptions, predictor: Predictor, settings: Settings, engine: Engine, watch: Watch
 ) -> Summary:
     """Score an archive, or what is missing of it.
 
@@ -131,7 +131,7 @@ def _fresh(journal: Journal) -> Path:
     return journal.files.with_name("files.new.jsonl")
 
 
-def _list(order: Order, journal: Journal, watch: Watch) -> Listing:
+def _list(order: RunOptions, journal: Journal, watch: Watch) -> Listing:
     if order.as_listed and not order.restart and journal.header() is not None:
         return journal.listing()
     skipped: list[str] = []
@@ -149,7 +149,7 @@ def _and_more(count: int) -> str:
     return f" and {count - 1} more" if count > 1 else ""
 
 
-def _finished(order: Order, journal: Journal, pins: Pins) -> Summary | None:
+def _finished(order: RunOptions, journal: Journal, pins: Pins) -> Summary | None:
     """The summary of finished results, where they are what this run would make."""
     place = order.place
     begun = journal.header() is not None and not order.restart
@@ -176,7 +176,9 @@ def _finished(order: Order, journal: Journal, pins: Pins) -> Summary | None:
     return Summary(pins.files, record["statuses"], 0, 0.0)
 
 
-def _continue_or_begin(order: Order, journal: Journal, listing: Listing, pins: Pins) -> Listing:
+def _continue_or_begin(
+    order: RunOptions, journal: Journal, listing: Listing, pins: Pins
+) -> Listing:
     kept = journal.header()
     if kept is None or order.restart:
         return journal.begin(listing, pins.as_json())
@@ -195,7 +197,7 @@ def _files_of(done: frozenset[int], count: int, size: int) -> int:
 
 
 def _put_together(
-    order: Order, predictor: Predictor, journal: Journal, listing: Listing, pins: Pins
+    order: RunOptions, predictor: Predictor, journal: Journal, listing: Listing, pins: Pins
 ) -> dict[str, int]:
     """Write the results, then the record of them, and give both their names."""
     place, reports = order.place, order.target is not None

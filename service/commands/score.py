@@ -14,8 +14,8 @@ import click
 from service.commands.variant import variant_options
 
 if TYPE_CHECKING:
-    from service.archive.output import Place
-    from service.archive.run import Engine, Order, Summary
+    from service.archive.output import Output
+    from service.archive.run import Engine, RunOptions, Summary
     from service.network.answer import ModelAnswer
     from service.network.predictor import Predictor
     from service.settings import Settings
@@ -121,12 +121,12 @@ def score(
 
     with _stopping(), watching() as watch:
         try:
-            from service.archive.run import Order, score_archive
+            from service.archive.run import RunOptions, score_archive
             from service.network.predictor import open_predictor
             from service.settings import read_settings
 
             settings = read_settings(bundle=bundle, runtime=runtime, precision=precision)
-            order = Order(
+            order = RunOptions(
                 paths=paths,
                 place=place,
                 target=target if place.is_folder else None,
@@ -152,15 +152,15 @@ def score(
     _print(place, summary, predictor.model)
 
 
-def _place(out: Path, form: str | None) -> Place:
-    from service.archive.output import Place, format_of
+def _place(out: Path, form: str | None) -> Output:
+    from service.archive.output import Output, format_of
 
     chosen = form or format_of(out)
     if chosen is None:
         raise click.UsageError(
             f"{out} does not end in .csv, .jsonl or .parquet; say which with --format"
         )
-    return Place(out, chosen)  # type: ignore[arg-type]  # click holds it to FORMATS
+    return Output(out, chosen)  # type: ignore[arg-type]  # click holds it to FORMATS
 
 
 def _check_packages(form: str, engine: str) -> None:
@@ -188,7 +188,7 @@ def _check_packages(form: str, engine: str) -> None:
 
 def _engine(
     name: str,
-    order: Order,
+    order: RunOptions,
     predictor: Predictor,
     settings: Settings,
     workers: int,
@@ -229,7 +229,7 @@ def _stopping() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print(place: Place, summary: Summary, model: ModelAnswer) -> None:
+def _print(place: Output, summary: Summary, model: ModelAnswer) -> None:
     from service.network.answer import DEMO_WARNING
 
     if summary.scored_now:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.explain.explanation import Explanation
-from service.explain.hotspot import unseen_in_words
+from service.explain.hotspot import describe_unseen
 from service.network.answer import DEMO_WARNING, ImageAnswer, ModelAnswer
 
 FINE_LAYERS = ("denseblock1", "denseblock2")
@@ -162,7 +162,7 @@ def _faithfulness(explanation: Explanation) -> FaithfulnessAnswer | None:
 
 def _notes(explanation: Explanation) -> list[str]:
     """What a reader of the map must not miss."""
-    margins = unseen_in_words(explanation.unseen)
+    margins = describe_unseen(explanation.unseen)
     notes = [margins] if margins else []
     if explanation.values is not None and not explanation.served.positive:
         notes.append(

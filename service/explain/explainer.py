@@ -47,7 +47,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, eq=False)
-class Explainer:
+class TracedExplainer:
     """A traced network and the words of its bundle.
 
     Safe to call from several threads; however many call, `PASSES` bounds the memory.
@@ -171,7 +171,7 @@ class Explainer:
         )
 
 
-def open_explainer(settings: Settings) -> Explainer:
+def open_explainer(settings: Settings) -> TracedExplainer:
     """Verify the bundle that the settings name and load its traced network.
 
     Raises:
@@ -179,4 +179,4 @@ def open_explainer(settings: Settings) -> Explainer:
     """
     bundle = open_bundle(bundle_folder(settings))
     network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
-    return Explainer(bundle.manifest, network, reader(settings, bundle.manifest))
+    return TracedExplainer(bundle.manifest, network, reader(settings, bundle.manifest))

@@ -11,7 +11,7 @@ from service.errors import InferenceFailed
 from service.explain.cam.class_map import ClassMap
 from service.explain.cam.request import MapRequest
 from service.explain.faithfulness import Faithfulness
-from service.explain.hotspot import Place, Unseen, locate, place_in_words, unseen
+from service.explain.hotspot import Hotspot, Unseen, describe_hotspot, locate, unseen
 from service.network.scores import Finding, findings
 from service.radiograph.preprocess import Geometry
 
@@ -42,7 +42,7 @@ class Explanation:
     own: Finding
     tolerance: float
     values: np.ndarray | None
-    place: Place | None
+    place: Hotspot | None
     words: str | None
     geometry: Geometry
     faithfulness: Faithfulness | None
@@ -117,7 +117,7 @@ def explanation(
     reason = reason_for_no_map(class_map, served, own, tolerance)
     values = None if reason else class_map.normalised()
     place = None if values is None else locate(values, geometry)
-    words = None if place is None else place_in_words(place, geometry, patient_orientation)
+    words = None if place is None else describe_hotspot(place, geometry, patient_orientation)
     return Explanation(
         request=request,
         served=served,

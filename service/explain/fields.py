@@ -42,7 +42,7 @@ class ExplainFields(BaseModel):
     )
 
 
-class Served(BaseModel):
+class ServedPrediction(BaseModel):
     """What the prediction process found, handed on to the explainer with the image."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -52,7 +52,7 @@ class Served(BaseModel):
     precision: str
 
 
-SERVED_HEADER = "x-cxr-served"
+SERVED_PREDICTION_HEADER = "x-cxr-served"
 """Carries what was served to the explainer. The gateway passes no such header of a caller on, so
 that nobody else can say what was served."""
 
@@ -79,7 +79,7 @@ def as_texts(fields: ExplainFields) -> dict[str, str]:
     return {name: str(value) for name, value in fields.model_dump(exclude_none=True).items()}
 
 
-def read_served(header: str | None) -> Served | None:
+def read_served_prediction(header: str | None) -> ServedPrediction | None:
     """Read what the gateway says was served; None where nobody says.
 
     Raises:
@@ -88,6 +88,6 @@ def read_served(header: str | None) -> Served | None:
     if header is None:
         return None
     try:
-        return Served.model_validate_json(header)
+        return ServedPrediction.model_validate_json(header)
     except ValidationError as error:
-        raise MalformedRequest(f"The header {SERVED_HEADER} cannot be read.") from error
+        raise MalformedRequest(f"The header {SERVED_PREDICTION_HEADER} cannot be read.") from error

@@ -35,7 +35,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Place:
+class Hotspot:
     """Where a map is hottest.
 
     Attributes:
@@ -80,7 +80,7 @@ def at_input(values: np.ndarray, side: int = INPUT_SIDE) -> np.ndarray:
     return np.asarray(heat / heat.max(), np.float32)
 
 
-def locate(values: np.ndarray, geometry: Geometry) -> Place:
+def locate(values: np.ndarray, geometry: Geometry) -> Hotspot:
     """Find a map's peak and the box around it.
 
     The place is found on the grid of the network's input, so it is the same whatever the
@@ -96,7 +96,7 @@ def locate(values: np.ndarray, geometry: Geometry) -> Place:
     scale = geometry.side / INPUT_SIDE
     left, right = _span(region[1], region[3], scale)
     top, bottom = _span(region[0], region[2], scale)
-    return Place(
+    return Hotspot(
         column=geometry.left + int((column + 0.5) * scale),
         row=geometry.top + int((row + 0.5) * scale),
         box=Box(geometry.left + left, geometry.top + top, right - left, bottom - top),
@@ -136,8 +136,8 @@ def unseen(geometry: Geometry) -> Unseen:
     return Unseen(*geometry.unseen, geometry.unseen_share)
 
 
-def place_in_words(
-    place: Place, geometry: Geometry, patient_orientation: tuple[str, str] | None = None
+def describe_hotspot(
+    place: Hotspot, geometry: Geometry, patient_orientation: tuple[str, str] | None = None
 ) -> str:
     """Say where a peak is as one would over the telephone.
 
@@ -165,7 +165,7 @@ def directions(orientation: str | None) -> tuple[str, str] | None:
 
 
 def patient_side(
-    place: Place, geometry: Geometry, patient_orientation: tuple[str, str] | None
+    place: Hotspot, geometry: Geometry, patient_orientation: tuple[str, str] | None
 ) -> str | None:
     """The patient's own side on which a peak lies: "left", "right", or None if not known.
 
@@ -183,7 +183,7 @@ def patient_side(
     return None
 
 
-def unseen_in_words(margins: Unseen) -> str | None:
+def describe_unseen(margins: Unseen) -> str | None:
     """Name the margins that were cropped away; None where the whole image was seen."""
     parts = [
         f"{pixels} pixels at the {edge}"

@@ -8,9 +8,9 @@ from service.explain.answer import explanation_answer
 from service.explain.cam.request import map_request
 from service.explain.drawing.figure import draw
 from service.explain.drawing.heat_map import png
-from service.explain.explainer import Explainer
+from service.explain.explainer import TracedExplainer
 from service.explain.explanation import Explanation
-from service.explain.fields import ExplainFields, Served
+from service.explain.fields import ExplainFields, ServedPrediction
 from service.explain.hotspot import directions
 from service.http.media import DICOM, JSON, PNG, Reply
 from service.network.answer import ModelAnswer, image_answer, model_answer
@@ -26,8 +26,12 @@ class _Explained:
     model: ModelAnswer
 
 
-def picture(
-    explainer: Explainer, data: bytes, fields: ExplainFields, served: Served | None, dicom: bool
+def heat_map_reply(
+    explainer: TracedExplainer,
+    data: bytes,
+    fields: ExplainFields,
+    served: ServedPrediction | None,
+    dicom: bool,
 ) -> Reply:
     """The heat map drawn over the radiograph, as PNG or as a DICOM Secondary Capture.
 
@@ -53,8 +57,12 @@ def picture(
     return Reply(secondary_capture(source, drawn, found.explanation, found.model), DICOM)
 
 
-def report(
-    explainer: Explainer, data: bytes, fields: ExplainFields, served: Served | None, dicom: bool
+def explanation_reply(
+    explainer: TracedExplainer,
+    data: bytes,
+    fields: ExplainFields,
+    served: ServedPrediction | None,
+    dicom: bool,
 ) -> Reply:
     """The explanation as data, as JSON or as a DICOM structured report.
 
@@ -74,10 +82,10 @@ def report(
 
 
 def _explain(
-    explainer: Explainer,
+    explainer: TracedExplainer,
     data: bytes,
     fields: ExplainFields,
-    served: Served | None,
+    served: ServedPrediction | None,
     full: bool,
 ) -> _Explained:
     manifest = explainer.manifest

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-class Desk:
+class RouteTable:
     """Where requests are handed in; the service opens it once it can answer them.
 
     Attributes:
@@ -36,7 +36,7 @@ class Desk:
         }
 
 
-class Straight:
+class DirectRoutes:
     """Middleware that calls the API method of a path itself.
 
     The framework comes to the same call by its router, a context, injected dependencies, and a
@@ -49,7 +49,7 @@ class Straight:
         desk: The API methods.
     """
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, desk: RouteTable) -> None:
         self._app = app
         self._desk = desk
 

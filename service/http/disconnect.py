@@ -14,7 +14,7 @@ from service.http.uploads import cut_off
 Result = TypeVar("Result")
 
 
-async def unless_gone(
+async def cancel_on_disconnect(
     request: Request, work: Coroutine[Any, Any, Result], read: asyncio.Event | None = None
 ) -> Result:
     """Do `work`, or break it off when the caller closes the connection.

@@ -18,11 +18,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from service.errors import DeadlineExceeded, Overloaded, Unavailable
-from service.explain.fields import SERVED_HEADER, Served
-from service.http.disconnect import unless_gone
+from service.explain.fields import SERVED_PREDICTION_HEADER, ServedPrediction
+from service.http.disconnect import cancel_on_disconnect
 from service.http.middleware.access_log import record
-from service.http.middleware.error_responses import RelayedResponse
-from service.http.uploads import Body, Intake, cut_off, too_slow
+from service.http.middleware.error_responses import ForwardedResponse
+from service.http.uploads import Body, ByteBudget, cut_off, too_slow
 from service.settings import Settings
 
 _PASSED_ON_ANEW = ("accept", "traceparent", "x-api-key")
@@ -35,7 +35,7 @@ def explainer_address(name: str, settings: Settings) -> str | None:
     return settings.explainer_url or BentoMLContainer.remote_runner_mapping.get().get(name)
 
 
-class Relay:
+class ExplainerClient:
     """A pool of connections to one other service.
 
     Args:
@@ -90,7 +90,12 @@ class Relay:
         return await self._ask(request, path, read, headers=headers, content=content)
 
     async def ask(
-        self, request: Request, path: str, data: bytes, texts: dict[str, str], served: Served
+        self,
+        request: Request,
+        path: str,
+        data: bytes,
+        texts: dict[str, str],
+        served: ServedPrediction,
     ) -> Response:
         """Send an image that was read already, with fields of our own.
 
@@ -107,7 +112,7 @@ class Relay:
         headers = {
             name: request.headers[name] for name in _PASSED_ON_ANEW if name in request.headers
         }
-        headers[SERVED_HEADER] = served.model_dump_json()
+        headers[SERVED_PREDICTION_HEADER] = served.model_dump_json()
         files = {"image": ("image", data)}
         return await self._ask(request, path, None, headers=headers, files=files, data=texts)
 
@@ -128,7 +133,7 @@ class Relay:
         self._under_way += 1
         try:
             sending = self._client.post(path, headers=headers, **body)
-            answer = await unless_gone(request, sending, read)
+            answer = await cancel_on_disconnect(request, sending, read)
         except ClientDisconnect as error:
             raise cut_off() from error
         except httpx.TimeoutException as error:
@@ -140,7 +145,7 @@ class Relay:
         passed = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
         if answer.is_error:
             kept["outcome"] = _code(answer)
-        return RelayedResponse(answer.content, answer.status_code, passed)
+        return ForwardedResponse(answer.content, answer.status_code, passed)
 
     async def _body(self, request: Request, read: asyncio.Event) -> AsyncIterator[bytes]:
         """The body as it arrives, as much and for as long as may be.
@@ -150,7 +155,7 @@ class Relay:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self._body_seconds
-        chunks = Body(request, self._max_bytes, Intake(self._max_bytes)).chunks()
+        chunks = Body(request, self._max_bytes, ByteBudget(self._max_bytes)).chunks()
         while True:
             try:
                 chunk = await asyncio.wait_for(anext(chunks), end - loop.time())

@@ -53,7 +53,7 @@ class ExplainForm(ImageForm):
     faithfulness: bool = Field(False, description="Whether to measure faithfulness as well.")
 
 
-class Picture(IORootModel[Annotated[Path, ContentType("image/png")]]):
+class PngFile(IORootModel[Annotated[Path, ContentType("image/png")]]):
     """A PNG file."""
 
     media_type = "image/png"

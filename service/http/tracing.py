@@ -21,7 +21,7 @@ _CONFIGURED_BY = frozenset({"BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS", "BENTOML
 _NANOSECONDS = 1e9
 
 
-def spans_that_are_exported() -> dict[str, Any]:
+def tracing_options() -> dict[str, Any]:
     """The framework's own configuration of tracing: no spans where nobody can have asked for any.
 
     It opens several for each request otherwise and throws them away, at a tenth of what turning a

@@ -45,7 +45,7 @@ class Form:
     texts: dict[str, str]
 
 
-class Intake:
+class ByteBudget:
     """The bytes of all bodies that are held at one time.
 
     Args:
@@ -81,7 +81,7 @@ async def read_form(
     request: Request,
     field: str,
     settings: Settings,
-    intake: Intake,
+    intake: ByteBudget,
     *,
     max_files: int = 1,
     plain: bool = False,
@@ -124,7 +124,7 @@ class Body:
         intake: What counts the bytes in; whoever reads the body gives `seen` back to it.
     """
 
-    def __init__(self, request: Request, max_bytes: int, intake: Intake) -> None:
+    def __init__(self, request: Request, max_bytes: int, intake: ByteBudget) -> None:
         self._request = request
         self._max_bytes = max_bytes
         self._intake = intake

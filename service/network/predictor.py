@@ -108,7 +108,7 @@ class Predictor:
             InferenceFailed: The network gave no finite answer.
         """
         prepared = self.prepare(data)
-        outputs = self.runtime.lone.run(prepared.input.pixels[None])
+        outputs = self.runtime.low_latency.run(prepared.input.pixels[None])
         return self.answer(prepared, outputs.logits[0])
 
 

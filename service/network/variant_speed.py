@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from service.network.bundle import Bundle, MachineRecord, Measurement, SpeedTable, Variant
-from service.network.runtime import Runtime, load_runtime, why_not
+from service.network.runtime import Runtime, load_runtime, unavailable_reason
 from service.network.runtime.machine import cpu_name, instructions
 from service.network.runtime.threads import usable_cpus
 
@@ -129,7 +129,7 @@ def load_all(
     wanted: list[Variant] = [
         variant for variant in bundle.manifest.variants if names is None or variant.name in names
     ]
-    reasons = {variant.name: why_not(variant) for variant in wanted}
+    reasons = {variant.name: unavailable_reason(variant) for variant in wanted}
     runtimes = {
         variant.name: load_runtime(bundle.folder, variant, threads)
         for variant in wanted

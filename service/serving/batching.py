@@ -20,14 +20,14 @@ from typing import TypeVar
 import numpy as np
 
 from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Unavailable
-from service.serving.isolated_batch import BatchOutputs, run_apart
+from service.serving.isolated_batch import BatchOutputs, run_isolated
 
 Said = TypeVar("Said")
-Settled = tuple["asyncio.Future[Row]", "Row | Exception"]
+Settled = tuple["asyncio.Future[ImageOutputs]", "ImageOutputs | Exception"]
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ImageOutputs:
     """One image's outputs and what it cost to get them.
 
     Attributes:
@@ -53,7 +53,7 @@ class Expected:
         answer: What it is awaited by, on the event loop.
     """
 
-    answer: asyncio.Future[Row]
+    answer: asyncio.Future[ImageOutputs]
     _pixels: np.ndarray = field(init=False)
     _since: float = field(init=False)
 
@@ -189,7 +189,7 @@ class MicroBatcher:
         """Answer an image that was expected with a fault; in any thread."""
         self._tell(_settle, [(one.answer, fault)])
 
-    async def submit(self, pixels: np.ndarray, deadline: float) -> Row:
+    async def submit(self, pixels: np.ndarray, deadline: float) -> ImageOutputs:
         """Queue an image whose pixels are there and wait for its outputs; as `expect`."""
         with self.expect(deadline) as one:
             self.put(one, pixels)
@@ -250,7 +250,7 @@ class MicroBatcher:
     def _run_apart(self, batch: Sequence[Expected]) -> None:
         """Run a batch and settle each image; a failure is one image's own."""
         images = iter(batch)
-        for part in run_apart(self._run, [one._pixels for one in batch]):
+        for part in run_isolated(self._run, [one._pixels for one in batch]):
             of_part = list(islice(images, part.size))
             settled: list[Settled]
             if isinstance(part.outputs, InferenceFailed):
@@ -258,7 +258,10 @@ class MicroBatcher:
             else:
                 outputs = zip(part.outputs.logits, part.outputs.cams, strict=True)
                 settled = [
-                    (one.answer, Row(*of_one, part.started - one._since, part.ran, part.size))
+                    (
+                        one.answer,
+                        ImageOutputs(*of_one, part.started - one._since, part.ran, part.size),
+                    )
                     for one, of_one in zip(of_part, outputs, strict=True)
                 ]
             self._tell(_settle, settled)
@@ -269,7 +272,7 @@ class MicroBatcher:
             self._loop.call_soon_threadsafe(callback, said)
 
 
-def _expire(answer: asyncio.Future[Row]) -> None:
+def _expire(answer: asyncio.Future[ImageOutputs]) -> None:
     if not answer.done():
         answer.set_exception(DeadlineExceeded("No answer by the deadline; the work was dropped."))
 

@@ -37,7 +37,7 @@ class ExplanationLane:
         since, limit = self._running_since, self._settings.explain_deadline_seconds
         return since is not None and time.monotonic() - since > limit
 
-    def check_room(self) -> None:
+    def check_capacity(self) -> None:
         """Turn a request away before its body is read.
 
         Raises:
@@ -53,7 +53,7 @@ class ExplanationLane:
             Overloaded: As many wait as may.
             DeadlineExceeded: It was not done in time; work that had not begun is dropped.
         """
-        self.check_room()
+        self.check_capacity()
         self._inside += 1
         QUEUE_DEPTH.labels(LANE).set(self._inside)
         queued = time.monotonic()

@@ -9,7 +9,7 @@ _NEW_OBJECTS = 20_000
 that only the collector can free; at Python's own 700 it looks several times a request."""
 
 
-def settle() -> None:
+def tune_garbage_collector() -> None:
     """Take what is loaded out of the garbage collector's sight, and let it look less often.
 
     Modules and models live as long as the process. To go through all of them again, a hundred and

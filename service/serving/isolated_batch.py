@@ -23,7 +23,7 @@ class BatchOutputs(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class BatchPart:
     """Consecutive images of a batch that were run together.
 
     Attributes:
@@ -39,9 +39,9 @@ class Part:
     outputs: BatchOutputs | InferenceFailed
 
 
-def run_apart(
+def run_isolated(
     run: Callable[[np.ndarray], BatchOutputs], images: Sequence[np.ndarray]
-) -> Iterator[Part]:
+) -> Iterator[BatchPart]:
     """Run a batch; if it fails, run its halves, so that each failure is one image's own.
 
     Args:
@@ -57,11 +57,11 @@ def run_apart(
     except Exception as error:  # whatever a runtime raises, it concerns one image at the most
         if len(images) > 1:
             half = len(images) // 2
-            yield from run_apart(run, images[:half])
-            yield from run_apart(run, images[half:])
+            yield from run_isolated(run, images[:half])
+            yield from run_isolated(run, images[half:])
             return
         fault = InferenceFailed("The network could not be run on this image.")
         fault.__cause__ = error
-        yield Part(1, started, time.monotonic() - started, fault)
+        yield BatchPart(1, started, time.monotonic() - started, fault)
         return
-    yield Part(len(images), started, time.monotonic() - started, outputs)
+    yield BatchPart(len(images), started, time.monotonic() - started, outputs)

@@ -19,7 +19,7 @@ from service.explain.answer import ExplanationAnswer, explanation_answer
 from service.explain.cam.class_map import class_activation_map
 from service.explain.cam.request import MapRequest
 from service.explain.explanation import explanation
-from service.explain.fields import Served
+from service.explain.fields import ServedPrediction
 from service.explain.hotspot import directions
 from service.metrics import (
     BATCH_SIZE,
@@ -34,7 +34,7 @@ from service.network.predictor import Predictor, Prepared
 from service.network.runtime import Outputs, batch_sizes, ways
 from service.radiograph.preprocess import INPUT_SIDE
 from service.radiograph.preview import preview
-from service.serving.batching import Expected, MicroBatcher, Row
+from service.serving.batching import Expected, ImageOutputs, MicroBatcher
 from service.settings import Settings
 
 LANE = "predict"
@@ -91,7 +91,7 @@ class Scored:
     """
 
     prepared: Prepared
-    row: Row
+    row: ImageOutputs
     prediction: Prediction
     timings: Timings
 
@@ -168,7 +168,7 @@ class PredictionLane:
         """
         runtime = self._predictor.runtime
         alone = self._admitted == 1 and time.monotonic() - self._company_until > _QUIET_SECONDS
-        return (runtime.lone if alone else runtime).run(pixels)
+        return (runtime.low_latency if alone else runtime).run(pixels)
 
     @property
     def ready(self) -> bool:
@@ -179,7 +179,7 @@ class PredictionLane:
         """Whether the runtime hangs."""
         return self._batcher is not None and self._batcher.stalled(self._settings.stall_seconds)
 
-    def check_room(self) -> None:
+    def check_capacity(self) -> None:
         """Turn a request away before its body is read or decoded.
 
         Raises:
@@ -198,9 +198,9 @@ class PredictionLane:
         """Count an image in, and out again.
 
         Raises:
-            Overloaded: As for `check_room`.
+            Overloaded: As for `check_capacity`.
         """
-        self.check_room()
+        self.check_capacity()
         self._admitted += 1
         try:
             yield
@@ -210,7 +210,7 @@ class PredictionLane:
             self._admitted -= 1
             self._queue_depth.set(self._batcher.waiting if self._batcher else 0)
 
-    def _learn_speed(self, row: Row) -> None:
+    def _learn_speed(self, row: ImageOutputs) -> None:
         runtime = self._predictor.runtime
         seconds = row.ran / row.batch_size / (runtime.slots + runtime.spare)
         weight = _LEARNING if self._seconds_an_image else 1.0
@@ -272,10 +272,10 @@ class PredictionLane:
         prepared = scored.prepared
         return explanation_answer(found, prepared.image, self._predictor.model, prepared.warnings)
 
-    def served(self, scored: Scored, request: MapRequest) -> Served:
+    def served(self, scored: Scored, request: MapRequest) -> ServedPrediction:
         """What the explainer is told of a prediction that it is to explain."""
         model = self._predictor.model
-        return Served(
+        return ServedPrediction(
             logit=float(scored.row.logits[request.output]),
             runtime=model.runtime,
             precision=model.precision,

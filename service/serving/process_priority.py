@@ -16,7 +16,7 @@ _AUTOGROUP = Path("/proc/self/autogroup")
 Result = TypeVar("Result")
 
 
-def stand_back(nice: int) -> None:
+def lower_priority(nice: int) -> None:
     """Give the processor up to others first, for as long as this process lives.
 
     Where the kernel groups processes by session (sched_autogroup_enabled, see sched(7)), a nice
@@ -33,7 +33,7 @@ def stand_back(nice: int) -> None:
             _AUTOGROUP.write_text(str(level), encoding="ascii")
 
 
-def start_behind(nice: int, start: Callable[[], Result]) -> Result:
+def start_at_lower_priority(nice: int, start: Callable[[], Result]) -> Result:
     """Call something whose own threads are to give the processor up to the rest of this process.
 
     On Linux a nice value is a thread's own and goes on to the threads that it starts (sched(7)),
@@ -55,7 +55,7 @@ def start_behind(nice: int, start: Callable[[], Result]) -> Result:
         return once.submit(behind).result()
 
 
-def wait_turn() -> None:
+def use_batch_scheduling() -> None:
     """Have this thread, and those that it will start, interrupt nobody when they wake up.
 
     With work for every core, each of the short pieces of work that surround a run of the network

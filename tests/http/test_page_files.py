@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from service.http.middleware.api_keys import ApiKeys, KeysRequired
-from service.http.middleware.security_headers import Secured
+from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys
+from service.http.middleware.security_headers import SecurityHeaders
 from service.http.page_files import FILES, FOLDER, PATHS, ROUTES
 
 
@@ -20,7 +20,7 @@ async def _private(_):
 
 def client(keys, host="10.0.0.5"):
     app = Starlette(routes=[*ROUTES, Route("/predict", _private, methods=["GET", "POST"])])
-    guarded = Secured(KeysRequired(app, keys, allow_anonymous=False))
+    guarded = SecurityHeaders(ApiKeyRequired(app, keys, allow_anonymous=False))
     return httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url=f"http://{host}:3000")
 
 

@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from service.errors import NotAnImage, Overloaded
-from service.http.middleware.access_log import Observed, record
-from service.http.middleware.error_responses import FaultResponse
+from service.http.middleware.access_log import AccessLog, record
+from service.http.middleware.error_responses import ErrorResponse
 
 SERVICE = "under test"
 
@@ -24,11 +24,11 @@ async def fine(request):
 
 
 async def refused(_):
-    return FaultResponse(NotAnImage("No image."))
+    return ErrorResponse(NotAnImage("No image."))
 
 
 async def turned_away(_):
-    return FaultResponse(Overloaded("Full."))
+    return ErrorResponse(Overloaded("Full."))
 
 
 async def silent(scope, receive, send):
@@ -60,7 +60,7 @@ def lines(caplog):
 
 
 async def ask(path, headers=None, *, log_requests=True, method="GET") -> httpx.Response:
-    observed = Observed(app, SERVICE, frozenset({"/predict", "/gradcam"}), log_requests)
+    observed = AccessLog(app, SERVICE, frozenset({"/predict", "/gradcam"}), log_requests)
     transport = httpx.ASGITransport(observed)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await client.request(method, path, headers=headers)
@@ -101,7 +101,7 @@ async def test_an_unknown_path_is_one_label(lines):
 async def test_a_request_that_nobody_answered_is_499(lines):
     """A request that ends without an answer is logged as gone."""
     scope = {"type": "http", "path": "/predict", "method": "POST", "headers": []}
-    await Observed(silent, SERVICE, frozenset({"/predict"}), True)(scope, None, None)
+    await AccessLog(silent, SERVICE, frozenset({"/predict"}), True)(scope, None, None)
     assert (lines()[0].status, lines()[0].outcome) == (499, "gone")
 
 
@@ -145,7 +145,7 @@ async def test_logging_can_be_switched_off(lines):
 
 async def test_one_line_a_second_tells_of_those_who_are_turned_away(lines):
     """Of many 429 within a second one is logged; the next line has the number of the others."""
-    observed = Observed(app, SERVICE, frozenset({"/full"}), log_requests=True)
+    observed = AccessLog(app, SERVICE, frozenset({"/full"}), log_requests=True)
     transport = httpx.ASGITransport(observed)
     before = count("cxr_rejections_total", code=Overloaded.code)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from service.errors import Overloaded
-from service.http.middleware.admission import Door, RoomRequired
+from service.http.middleware.admission import Admission, AdmissionControl
 
 
 class Behind:
@@ -29,7 +29,7 @@ def behind():
 
 @pytest.fixture
 def door():
-    return Door()
+    return Admission()
 
 
 def full():
@@ -37,7 +37,7 @@ def full():
 
 
 def ask(behind, door, method, path):
-    app = RoomRequired(behind, door, frozenset({"/predict"}))
+    app = AdmissionControl(behind, door, frozenset({"/predict"}))
 
     async def asked():
         transport = httpx.ASGITransport(app)
@@ -54,7 +54,7 @@ def test_there_is_room_until_somebody_says_otherwise(behind, door):
 
 def test_without_room_work_is_turned_away_and_told_when_to_come_back(behind, door):
     """429 in the one shape of errors, with Retry-After, and nothing behind saw the request."""
-    door.check_room = full
+    door.check_capacity = full
     answer = ask(behind, door, "POST", "/predict")
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "3"
@@ -67,14 +67,14 @@ def test_without_room_work_is_turned_away_and_told_when_to_come_back(behind, doo
 )
 def test_what_is_no_work_passes_a_full_service(behind, door, method, path):
     """Probes, pages and wrong methods are answered by whoever answers them, however full it is."""
-    door.check_room = full
+    door.check_capacity = full
     assert ask(behind, door, method, path).status_code == 204
     assert behind.came == [(method, path)]
 
 
 def test_a_body_is_not_read_to_turn_it_away(behind, door):
     """The answer is there before the caller has sent a byte of its image."""
-    door.check_room = full
+    door.check_capacity = full
     sent = []
 
     async def never():
@@ -84,7 +84,7 @@ def test_a_body_is_not_read_to_turn_it_away(behind, door):
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
-    app = RoomRequired(behind, door, frozenset({"/predict"}))
+    app = AdmissionControl(behind, door, frozenset({"/predict"}))
     asyncio.run(app(scope, never, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert json.loads(sent[1]["body"])["error"]["detail"] == {"retry_after": 3}

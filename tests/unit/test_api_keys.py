@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from service.errors import SettingRefused
-from service.http.middleware.api_keys import ApiKeys, KeysRequired, digest, is_loopback
+from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys, digest, is_loopback
 
 
 def write(path, *lines: str):
@@ -108,12 +108,12 @@ async def ask(app, path="/predict", server="127.0.0.1", headers=None) -> httpx.R
         return await client.get(path, headers=headers)
 
 
-def guarded(keys, *, allow_anonymous: bool = False) -> KeysRequired:
+def guarded(keys, *, allow_anonymous: bool = False) -> ApiKeyRequired:
     async def fine(_):
         return PlainTextResponse("fine")
 
     app = Starlette(routes=[Route(path, fine) for path in ("/predict", "/readyz", "/metrics")])
-    return KeysRequired(app, keys, allow_anonymous)
+    return ApiKeyRequired(app, keys, allow_anonymous)
 
 
 @pytest.mark.parametrize("header", [{}, {"x-api-key": "three"}], ids=["none", "unknown"])

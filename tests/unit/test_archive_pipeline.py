@@ -43,7 +43,7 @@ class Constant:
         self.batches = []
 
     @property
-    def lone(self):
+    def low_latency(self):
         return self
 
     def run(self, pixels):

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from service.archive.journal import Journal
 from service.archive.local_engine import LocalEngine, scoring
-from service.archive.output import Place
-from service.archive.run import Order, score_archive
+from service.archive.output import Output
+from service.archive.run import RunOptions, score_archive
 from service.cli import cxr
 from service.errors import ArchiveRefused
 from service.network.predictor import open_predictor
@@ -88,7 +88,7 @@ class Quiet:
 
 
 def order(archive, out, **more):
-    return Order((str(archive),), Place(out, "jsonl"), keep_every=8, **more)
+    return RunOptions((str(archive),), Output(out, "jsonl"), keep_every=8, **more)
 
 
 def score(archive, out, predictor, stop_after=None, **more):

@@ -8,8 +8,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from service.http.direct_routes import Desk, Straight
-from service.http.input_specs import ImageForm, Picture
+from service.http.direct_routes import DirectRoutes, RouteTable
+from service.http.input_specs import ImageForm, PngFile
 
 
 @bentoml.service
@@ -19,7 +19,7 @@ class Weighing:
     def __init__(self, sign: str) -> None:
         self._sign = sign
 
-    @bentoml.api(route="/weight", input_spec=ImageForm, output_spec=Picture)
+    @bentoml.api(route="/weight", input_spec=ImageForm, output_spec=PngFile)
     async def weigh(self, image: Request, **_: Any) -> Response:
         return PlainTextResponse(f"{self._sign}{len(await image.body())}", status_code=203)
 
@@ -31,11 +31,11 @@ async def behind(scope, receive, send):
 
 @pytest.fixture
 def desk():
-    return Desk()
+    return RouteTable()
 
 
-async def ask(desk: Desk, method: str, path: str) -> tuple[int, str]:
-    transport = httpx.ASGITransport(Straight(behind, desk))
+async def ask(desk: RouteTable, method: str, path: str) -> tuple[int, str]:
+    transport = httpx.ASGITransport(DirectRoutes(behind, desk))
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
         answer = await client.request(method, path, content=b"12345")
     return answer.status_code, answer.text

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from service.errors import MalformedRequest
-from service.http.disconnect import unless_gone
+from service.http.disconnect import cancel_on_disconnect
 
 LONG = 30.0
 
@@ -49,7 +49,7 @@ async def test_work_is_done_for_a_caller_that_stays():
     before = asyncio.all_tasks()
     work = Work()
     work.may_end.set()
-    assert await unless_gone(Caller().request, work.do()) == "done"
+    assert await cancel_on_disconnect(Caller().request, work.do()) == "done"
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
 
@@ -60,7 +60,7 @@ async def test_work_is_broken_off_when_the_caller_leaves():
 
     async def handle() -> str:
         with pytest.raises(MalformedRequest):
-            await unless_gone(caller.request, work.do())
+            await cancel_on_disconnect(caller.request, work.do())
         await asyncio.sleep(0)
         return "answered"
 
@@ -78,14 +78,14 @@ async def test_a_fault_of_the_work_is_passed_on():
         raise ValueError("this work fails")
 
     with pytest.raises(ValueError, match="this work fails"):
-        await unless_gone(Caller().request, fails())
+        await cancel_on_disconnect(Caller().request, fails())
 
 
 @pytest.mark.parametrize("leaves", [False, True], ids=["caller stays", "caller leaves too"])
 async def test_cancelling_the_handler_is_no_fault_of_the_callers(leaves):
     """Whoever cancels the handler gets it cancelled, and the work with it."""
     caller, work = Caller(), Work()
-    handling = asyncio.create_task(unless_gone(caller.request, work.do()))
+    handling = asyncio.create_task(cancel_on_disconnect(caller.request, work.do()))
     await asyncio.wait_for(work.begun.wait(), LONG)
     if leaves:
         caller.leaves.set()
@@ -98,7 +98,7 @@ async def test_cancelling_the_handler_is_no_fault_of_the_callers(leaves):
 async def test_a_caller_that_leaves_as_the_work_ends_changes_nothing():
     """Both at one moment: what is done is passed on, and the handler is not cancelled."""
     caller, work = Caller(), Work()
-    handling = asyncio.create_task(unless_gone(caller.request, work.do()))
+    handling = asyncio.create_task(cancel_on_disconnect(caller.request, work.do()))
     await asyncio.wait_for(work.begun.wait(), LONG)
     work.may_end.set()
     caller.leaves.set()

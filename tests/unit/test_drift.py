@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.bundle.calibration import gather_calibration, vary
-from export.bundle.check_images import Evidence, folder
+from export.bundle.check_images import CheckImages, folder
 from export.bundle.drift import auc, auc_difference, drift
 from export.bundle.quantise import quantisable
 from export.bundle.variants import CANDIDATES, golden_tolerance
@@ -32,7 +32,7 @@ def _compare(eager, variant):
         theirs, probabilities, op_norm(probabilities, np.array(POINTS, np.float32))
     )
     names = tuple(f"image {index}" for index in range(len(eager)))
-    evidence = Evidence(
+    evidence = CheckImages(
         np.zeros((len(eager), 1, 1, 1), np.float32), names, positive=(None,) * len(eager)
     )
     (found,) = drift(columns(variant), reference, evidence, LABELS, POINTS)

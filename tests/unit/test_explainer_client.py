@@ -14,7 +14,7 @@ from service.errors import (
     TooSlow,
     Unavailable,
 )
-from service.http.explainer_client import Relay
+from service.http.explainer_client import ExplainerClient
 
 LIMITS = {"timeout": 5.0, "body_seconds": 5.0, "max_bytes": 1000, "limit": 2}
 REFUSAL = b'{"error": {"code": "not_an_image", "message": "No image.", "detail": {}}}'
@@ -57,7 +57,7 @@ async def relaying(tmp_path, reply: bytes | None, **limits):
     explainer = Explainer(reply)
     path = str(tmp_path / "explainer.sock")
     server = await asyncio.start_unix_server(explainer, path)
-    relay = Relay(f"unix://{path}", **{**LIMITS, **limits})
+    relay = ExplainerClient(f"unix://{path}", **{**LIMITS, **limits})
     try:
         yield relay, explainer
     finally:
@@ -158,7 +158,7 @@ async def test_a_failing_explainer_is_unavailable(tmp_path, reply):
 @pytest.mark.parametrize("address", [None, "unix:///nowhere/explainer.sock"], ids=["none", "dead"])
 async def test_no_explainer_is_unavailable(address):
     """Without an explainer, or with a dead one, heat maps are 503."""
-    relay = Relay(address, **LIMITS)
+    relay = ExplainerClient(address, **LIMITS)
     with pytest.raises(Unavailable) as refused:
         await relay.forward(request(b"x"), "/gradcam")
     assert refused.value.code == "explainer_unavailable"

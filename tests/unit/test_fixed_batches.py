@@ -22,7 +22,7 @@ class Exactly:
         self.noted = noted
 
     @property
-    def lone(self):
+    def low_latency(self):
         return self
 
     def run(self, pixels):

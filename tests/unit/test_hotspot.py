@@ -5,15 +5,15 @@ import pytest
 
 from service.explain.hotspot import (
     Box,
-    Place,
+    Hotspot,
     Unseen,
     at_input,
+    describe_hotspot,
+    describe_unseen,
     directions,
     locate,
     patient_side,
-    place_in_words,
     unseen,
-    unseen_in_words,
 )
 from service.radiograph.preprocess import Geometry
 
@@ -112,13 +112,13 @@ def test_a_spread_map_peaks_at_one_and_never_falls_below_zero(cells):
 )
 def test_a_place_is_said_as_a_radiologist_says_it(column, row, orientation, words):
     """Image side and third always; the patient's side where the orientation tells it."""
-    place = Place(column, row, Box(0, 0, 1, 1))
-    assert place_in_words(place, Geometry(300, 300), orientation) == words
+    place = Hotspot(column, row, Box(0, 0, 1, 1))
+    assert describe_hotspot(place, Geometry(300, 300), orientation) == words
 
 
 def test_the_patients_side_is_unknown_without_an_orientation():
     """A file that says nothing of the patient's orientation gets no patient's side."""
-    assert patient_side(Place(1, 1, Box(0, 0, 1, 1)), Geometry(3, 3), None) is None
+    assert patient_side(Hotspot(1, 1, Box(0, 0, 1, 1)), Geometry(3, 3), None) is None
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_what_was_cropped_away_is_said(geometry, margins, words):
     """Margins outside the square crop are counted in source pixels and named."""
     found = unseen(geometry)
     assert found == margins
-    assert unseen_in_words(found) == words
+    assert describe_unseen(found) == words
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from service.network.bundle import open_bundle
 from service.network.runtime import Outputs, Placement, open_runtime, ways
-from service.network.runtime.latency import lone_runtime
+from service.network.runtime.latency import low_latency_runtime
 
 
 class Slow:
@@ -27,7 +27,7 @@ class Slow:
         self.seconds = seconds
 
     @property
-    def lone(self):
+    def low_latency(self):
         return self
 
     def run(self, pixels):
@@ -43,7 +43,7 @@ class Slow:
 def test_all_threads_are_taken_only_where_they_are_quicker(wide, narrow, taken):
     """Which loading answers a lone image is measured; a tie goes to the one that costs less."""
     runtimes = {"wide": Slow(wide), "narrow": Slow(narrow)}
-    assert lone_runtime(**runtimes) is runtimes[taken]
+    assert low_latency_runtime(**runtimes) is runtimes[taken]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Noted:
     placement = Placement(2)
 
     def __init__(self, lone: Noted | None = None) -> None:
-        self.lone = lone or self
+        self.low_latency = lone or self
         self.batches: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -56,12 +56,12 @@ async def lane(demo_bundle):
     predictor = dataclasses.replace(open_predictor(settings), runtime=runtime)
     lane = PredictionLane(predictor, settings)
     await lane.start()
-    for way in (runtime, runtime.lone):
+    for way in (runtime, runtime.low_latency):
         way.batches.clear()  # of the warm-up
         way.entered = threading.Semaphore(0)
     yield lane, runtime
     runtime.gate.set()
-    runtime.lone.gate.set()
+    runtime.low_latency.gate.set()
     await lane.close()
 
 
@@ -71,7 +71,7 @@ async def test_an_image_that_is_alone_in_work_runs_the_lone_way(lane, radiograph
     loop = asyncio.get_running_loop()
     for _ in range(3):
         await lane.predict(radiograph, loop.time() + LONG)
-    assert (runtime.lone.batches, runtime.batches) == ([1, 1, 1], [])
+    assert (runtime.low_latency.batches, runtime.batches) == ([1, 1, 1], [])
 
 
 async def test_after_company_the_next_waits_for_nobody(lane, radiograph):
@@ -82,8 +82,8 @@ async def test_after_company_the_next_waits_for_nobody(lane, radiograph):
     company = loop.time()
     await asyncio.gather(*(lane.predict(radiograph, loop.time() + LONG) for _ in range(2)))
     runtime.batches.clear()
-    runtime.lone.batches.clear()
-    while not runtime.lone.batches:
+    runtime.low_latency.batches.clear()
+    while not runtime.low_latency.batches:
         await lane.predict(radiograph, loop.time() + LONG)
         assert loop.time() - company < LONG
     assert loop.time() - company > 0.5
@@ -95,10 +95,10 @@ async def test_images_beside_each_other_do_not(lane, radiograph):
     """What begins while another image is in work leaves the other threads to that one."""
     lane, runtime = lane
     loop = asyncio.get_running_loop()
-    runtime.lone.gate.clear()
+    runtime.low_latency.gate.clear()
     first = asyncio.create_task(lane.predict(radiograph, loop.time() + LONG))
-    assert await asyncio.to_thread(runtime.lone.entered.acquire, timeout=LONG)
+    assert await asyncio.to_thread(runtime.low_latency.entered.acquire, timeout=LONG)
     await lane.predict(radiograph, loop.time() + LONG)
-    runtime.lone.gate.set()
+    runtime.low_latency.gate.set()
     await first
-    assert (runtime.lone.batches, runtime.batches) == ([1], [1])
+    assert (runtime.low_latency.batches, runtime.batches) == ([1], [1])

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from service.serving.process_priority import start_behind
+from service.serving.process_priority import start_at_lower_priority
 
 AUTOGROUP = Path("/proc/self/autogroup")
 TOLD = """
 import os
 from pathlib import Path
-from service.serving.process_priority import stand_back
+from service.serving.process_priority import lower_priority
 
 group = Path("/proc/self/autogroup")
-stand_back({nice})
+lower_priority({nice})
 print(os.nice(0))
 print(group.read_text() if group.exists() else "")
 """
@@ -59,7 +59,7 @@ def test_a_session_shared_with_others_is_left_alone():
 NICE_OF_THREADS = """
 import os
 from threading import Thread, get_native_id
-from service.serving.process_priority import start_behind
+from service.serving.process_priority import start_at_lower_priority
 
 told = []
 
@@ -69,7 +69,7 @@ def start():
     thread.join()
     return "started"
 
-print(start_behind(4, start), told[0] - os.nice(0))
+print(start_at_lower_priority(4, start), told[0] - os.nice(0))
 """
 
 
@@ -85,7 +85,7 @@ def test_threads_stand_back_for_the_rest_of_their_process():
 POLICIES = """
 import os
 from threading import Thread
-from service.serving.process_priority import wait_turn
+from service.serving.process_priority import use_batch_scheduling
 
 told = []
 
@@ -93,7 +93,7 @@ def tell():
     told.append(os.sched_getscheduler(0) == os.SCHED_BATCH)
 
 def started_by_the_one_that_waits():
-    wait_turn()
+    use_batch_scheduling()
     tell()
     thread = Thread(target=tell)
     thread.start()
@@ -123,4 +123,4 @@ def test_what_the_start_raises_is_passed_on():
         raise LookupError("no such model")
 
     with pytest.raises(LookupError, match="no such model"):
-        start_behind(1, start)
+        start_at_lower_priority(1, start)

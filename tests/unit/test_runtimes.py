@@ -19,8 +19,8 @@ from service.network.bundle import (
     read_manifest,
 )
 from service.network.predictor import open_predictor
-from service.network.runtime import load_runtime, open_runtime, prove, why_not
-from service.network.runtime.machine import cpu_flags, instructions, lacking
+from service.network.runtime import load_runtime, open_runtime, prove, unavailable_reason
+from service.network.runtime.machine import cpu_flags, instructions, missing_instructions
 from service.network.runtime.selection import select
 from service.network.scores import sigmoid
 from service.network.variant_speed import choice_warning, faster_than_chosen, measure, overall, rank
@@ -62,7 +62,7 @@ def runtime_of(bundle):
 def _variant(bundle, name):
     for variant in bundle.manifest.variants:
         if variant.name == name:
-            if reason := why_not(variant):
+            if reason := unavailable_reason(variant):
                 pytest.skip(reason)
             return variant
     pytest.skip(bundle.manifest.kept_out[name])
@@ -143,7 +143,10 @@ def test_a_processor_without_vnni_gets_the_next_variant(bundle, tmp_path, monkey
     _variant(bundle, "openvino-int8")
     plain = tmp_path / "cpuinfo"
     plain.write_text("model name\t: Old\nflags\t\t: sse4_1 avx2\n")
-    monkeypatch.setattr("service.network.runtime.lacking", lambda needs: lacking(needs, plain))
+    monkeypatch.setattr(
+        "service.network.runtime.missing_instructions",
+        lambda needs: missing_instructions(needs, plain),
+    )
     manifest = bundle.manifest.model_copy(
         update={"chosen": "openvino-int8", "ranking": ("openvino-int8", "openvino-float32")}
     )
@@ -164,7 +167,7 @@ def test_a_processor_without_vnni_gets_the_next_variant(bundle, tmp_path, monkey
 )
 def test_a_device_that_is_not_there_is_refused_by_name(bundle, device, reason):
     """Asking for an accelerator that is absent never falls back to the CPU in silence."""
-    if all(why_not(variant, device) is None for variant in bundle.manifest.variants):
+    if all(unavailable_reason(variant, device) is None for variant in bundle.manifest.variants):
         pytest.skip(f"{device} is here")
     with pytest.raises(BundleRefused, match=reason):
         select(bundle.manifest, device=device)
@@ -176,10 +179,10 @@ def test_a_runtime_that_is_not_installed_is_said_to_be(bundle):
         "import sys; sys.modules['openvino'] = None\n"
         "from pathlib import Path\n"
         "from service.network.bundle import read_manifest\n"
-        "from service.network.runtime import why_not\n"
+        "from service.network.runtime import unavailable_reason\n"
         "from service.network.runtime.selection import select\n"
         f"manifest = read_manifest(Path({str(bundle.folder)!r}))\n"
-        "print(why_not(manifest.variant('openvino', 'float32')))\n"
+        "print(unavailable_reason(manifest.variant('openvino', 'float32')))\n"
         "print(select(manifest).variant.name)\n"
     )
     done = subprocess.run(

@@ -5,9 +5,9 @@ import pytest
 
 from export.demo.phantom import make_phantom
 from service.network.bundle import open_bundle
-from service.network.runtime import why_not
+from service.network.runtime import unavailable_reason
 from service.network.runtime.openvino_core import core
-from service.network.runtime.split_graph import read_in_pieces
+from service.network.runtime.split_graph import read_split
 
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
 SIZE = 4
@@ -31,10 +31,10 @@ def test_outputs_stay_as_they_are_bit_for_bit(demo_bundle, batch, name, piece):
     maps that it gets uncut."""
     bundle = open_bundle(demo_bundle)
     variant = next(one for one in bundle.manifest.variants if one.name == name)
-    if reason := why_not(variant):
+    if reason := unavailable_reason(variant):
         pytest.skip(reason)
     path = bundle.folder / variant.files[0]
-    cut, whole = (read_in_pieces(path, SIZE, at_once) for at_once in (piece, SIZE))
+    cut, whole = (read_split(path, SIZE, at_once) for at_once in (piece, SIZE))
     assert averages(whole) == [SIZE] * 3
     assert averages(cut) == [piece] * (SIZE // piece) + [SIZE] * 2
     found, expected = (

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from service.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
-from service.http.uploads import Intake, read_form
+from service.http.uploads import ByteBudget, read_form
 from service.settings import Settings
 
 KIB = 1 << 10
@@ -45,13 +45,13 @@ def request(*chunks: bytes, length: int | None = None, kind: str | None = None, 
 
 async def read(
     asked: Request,
-    intake: Intake | None = None,
+    intake: ByteBudget | None = None,
     settings=SETTINGS,
     max_files: int = 1,
     plain: bool = False,
 ):
     async with read_form(
-        asked, "image", settings, intake or Intake(1 << 20), max_files=max_files, plain=plain
+        asked, "image", settings, intake or ByteBudget(1 << 20), max_files=max_files, plain=plain
     ) as found:
         return found
 
@@ -151,7 +151,7 @@ PLAIN_REFUSED = {
 )
 async def test_a_body_that_is_no_file_is_refused(chunks, kind, fault, code):
     """The limits and the codes are those of a form, and the message names both ways."""
-    intake = Intake(1 << 20)
+    intake = ByteBudget(1 << 20)
     with pytest.raises(fault) as refused:
         await read(request(*chunks, kind=kind), intake, plain=True)
     assert refused.value.code == code
@@ -203,7 +203,7 @@ async def test_a_declared_length_that_is_a_lie_is_found_out():
 async def test_a_slow_body_is_given_up():
     """A body that stops coming is refused after the time that it may take."""
     settings = SETTINGS.model_copy(update={"body_seconds": 0.02})
-    intake = Intake(1 << 20)
+    intake = ByteBudget(1 << 20)
     with pytest.raises(TooSlow) as refused:
         await read(request(part("image", b"half", "a"), then=hang), intake, settings)
     assert refused.value.message == "The request did not arrive within 0.02 seconds."
@@ -213,7 +213,7 @@ async def test_a_slow_body_is_given_up():
 @pytest.mark.parametrize("kind", [None, "image/png"], ids=["form", "file"])
 async def test_a_caller_that_leaves_is_no_server_fault(kind):
     """A connection that is closed within the body is the caller's fault, and nothing is kept."""
-    intake = Intake(1 << 20)
+    intake = ByteBudget(1 << 20)
     asked = request(part("image", b"half", "a"), kind=kind, then=disconnect)
     with pytest.raises(MalformedRequest, match="closed before all of it was sent"):
         await read(asked, intake, plain=kind is not None)
@@ -222,7 +222,7 @@ async def test_a_caller_that_leaves_is_no_server_fault(kind):
 
 async def test_bytes_are_held_until_the_work_is_done():
     """A body counts against the intake for as long as its block lasts, not only while it comes."""
-    intake = Intake(1 << 20)
+    intake = ByteBudget(1 << 20)
     body = form(part("image", b"x" * 100, "a"))
     async with read_form(request(body), "image", SETTINGS, intake):
         assert intake.held == len(body)
@@ -232,7 +232,7 @@ async def test_bytes_are_held_until_the_work_is_done():
 async def test_all_bodies_together_have_a_limit():
     """A body that does not fit beside the others is turned away; one that comes later is read."""
     body = form(part("image", b"x" * 100, "a"))
-    intake = Intake(len(body) + 10)
+    intake = ByteBudget(len(body) + 10)
     async with read_form(request(body), "image", SETTINGS, intake):
         with pytest.raises(Overloaded):
             await read(request(body), intake)
@@ -242,7 +242,7 @@ async def test_all_bodies_together_have_a_limit():
 
 async def test_the_intake_is_given_back_when_the_work_fails():
     """An error of the work inside the block gives the bytes back as well."""
-    intake = Intake(1 << 20)
+    intake = ByteBudget(1 << 20)
     with pytest.raises(ZeroDivisionError):
         async with read_form(request(form(part("image", b"x", "a"))), "image", SETTINGS, intake):
             raise ZeroDivisionError

@@ -8,7 +8,7 @@ from service.explain.cam.class_map import LAST_LAYER
 from service.explain.drawing.caption import Caption, captioned
 from service.explain.drawing.heat_map import OPACITY, overlay
 from service.explain.explanation import Explanation
-from service.explain.hotspot import unseen_in_words
+from service.explain.hotspot import describe_unseen
 from service.network.answer import DEMO_WARNING, ModelAnswer
 from service.radiograph.radiograph import Radiograph
 
@@ -58,7 +58,7 @@ def caption(explanation: Explanation, model: ModelAnswer) -> Caption:
         lines.append(f"Most evidence: {explanation.words}")
     lines.append(f"Model {model.name} {model.version}, {model.runtime} {model.precision}")
     notices = [f"No map. {explanation.reason}"] if explanation.reason else []
-    notices += [unseen_in_words(explanation.unseen) or ""] + [DEMO_WARNING] * model.demo
+    notices += [describe_unseen(explanation.unseen) or ""] + [DEMO_WARNING] * model.demo
     target = request.target.replace("_", " ")
     return Caption(
         headline=f"{target}: score {served.score:.2f} (operating point 0.5)",

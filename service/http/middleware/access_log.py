@@ -30,7 +30,7 @@ def record(scope: Scope) -> dict[str, Any]:
     return scope.setdefault(_RECORD, {})
 
 
-class Observed:
+class AccessLog:
     """Middleware that keeps the record. Outermost, so that every answer passes it.
 
     Args:

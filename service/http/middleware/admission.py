@@ -7,21 +7,21 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
-from service.http.middleware.error_responses import FaultResponse
+from service.http.middleware.error_responses import ErrorResponse
 
 
-class Door:
+class Admission:
     """Where work comes in; whoever does the work says whether there is room for more.
 
     Attributes:
-        check_room: Raises Overloaded where there is none. Until somebody is there to ask, there is.
+        check_capacity: Raises Overloaded where there is none; set once the queue exists.
     """
 
     def __init__(self) -> None:
-        self.check_room: Callable[[], None] = lambda: None
+        self.check_capacity: Callable[[], None] = lambda: None
 
 
-class RoomRequired:
+class AdmissionControl:
     """Middleware that answers 429 where there is no room for a piece of work.
 
     An overloaded service turns away more requests than it answers, and every one costs what stands
@@ -33,7 +33,7 @@ class RoomRequired:
         paths: Where work comes in.
     """
 
-    def __init__(self, app: ASGIApp, door: Door, paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, door: Admission, paths: frozenset[str]) -> None:
         self._app = app
         self._door = door
         self._paths = paths
@@ -41,8 +41,8 @@ class RoomRequired:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in self._paths and scope["method"] == "POST":
             try:
-                self._door.check_room()
+                self._door.check_capacity()
             except Overloaded as fault:
-                await FaultResponse(fault)(scope, receive, send)
+                await ErrorResponse(fault)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

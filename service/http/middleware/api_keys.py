@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import SettingRefused, Unauthorised
 from service.http import page_files
-from service.http.middleware.error_responses import FaultResponse
+from service.http.middleware.error_responses import ErrorResponse
 
 HEADER = "x-api-key"
 OPEN_PATHS = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
@@ -102,7 +102,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class KeysRequired:
+class ApiKeyRequired:
     """Middleware that asks for a key.
 
     Without a file of keys only loopback is served, unless that is waived: a service that was
@@ -130,7 +130,7 @@ class KeysRequired:
             )
         else:
             message = "Send a known API key in the header X-API-Key."
-        await FaultResponse(Unauthorised(message))(scope, receive, send)
+        await ErrorResponse(Unauthorised(message))(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
         if self._keys is not None:

@@ -47,11 +47,11 @@ class _Shaped(Response):
         await super().__call__(scope, receive, send)
 
 
-class RelayedResponse(_Shaped):
+class ForwardedResponse(_Shaped):
     """The answer of another service of ours, passed on as it is."""
 
 
-class FaultResponse(_Shaped, JSONResponse):
+class ErrorResponse(_Shaped, JSONResponse):
     """The answer to a fault of our own tree."""
 
     def __init__(self, fault: CxrError) -> None:
@@ -63,7 +63,7 @@ class FaultResponse(_Shaped, JSONResponse):
         await super().__call__(scope, receive, send)
 
 
-class FaultShape:
+class ErrorResponses:
     """Middleware that rewrites every error body that is not in the one shape.
 
     The framework answers a validation error with an object, its own exceptions with a list, an

@@ -23,7 +23,7 @@ _NAMES = frozenset(name for name, _ in HEADERS)
 _REVEALING = frozenset({b"server", b"x-bentoml-request-id"})
 
 
-class Secured:
+class SecurityHeaders:
     """Middleware that sets the headers and drops those that tell which software answers."""
 
     def __init__(self, app: ASGIApp) -> None:

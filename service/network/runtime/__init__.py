@@ -12,7 +12,7 @@ import numpy as np
 
 from service.errors import BundleRefused
 from service.network.bundle import Bundle, Variant
-from service.network.runtime.machine import lacking
+from service.network.runtime.machine import missing_instructions
 from service.network.runtime.threads import usable_cpus
 from service.network.scores import sigmoid
 
@@ -60,7 +60,7 @@ class Runtime(Protocol):
             start the moment that it is, where the next would first have to be fetched.
         batches: Batch sizes that it is made for, ascending from 1; None where it is for any. A
             batch of another size is answered too, in pieces.
-        lone: The same network arranged to answer one image as soon as can be while nothing
+        low_latency: The same network arranged to answer one image as soon as can be while nothing
             else is in work; itself where no other way is quicker.
     """
 
@@ -72,7 +72,7 @@ class Runtime(Protocol):
     def batches(self) -> tuple[int, ...] | None: ...
 
     @property
-    def lone(self) -> Runtime: ...
+    def low_latency(self) -> Runtime: ...
 
     def run(self, pixels: np.ndarray) -> Outputs:
         """Score float32 (N, 1, 224, 224) in [0, 1]; a row's answer is its own."""
@@ -92,7 +92,7 @@ PRECISIONS = {
 """What each runtime's file knows how to run."""
 
 
-def why_not(variant: Variant, device: Device = "cpu") -> str | None:
+def unavailable_reason(variant: Variant, device: Device = "cpu") -> str | None:
     """Why a variant cannot run on this machine: package, instruction set or device.
 
     Returns:
@@ -100,13 +100,13 @@ def why_not(variant: Variant, device: Device = "cpu") -> str | None:
     """
     if variant.precision not in PRECISIONS[variant.runtime]:
         return f"{variant.runtime} is not run in {variant.precision} here"
-    if device == "cpu" and (reason := lacking(variant.needs)):
+    if device == "cpu" and (reason := missing_instructions(variant.needs)):
         return reason
     try:
         module = import_module(_MODULES[variant.runtime])
     except ImportError as error:
         return f"{variant.runtime} is not installed here ({error.name})"
-    ask: Callable[[Variant, Device], str | None] = module.why_not
+    ask: Callable[[Variant, Device], str | None] = module.unavailable_reason
     return ask(variant, device)
 
 
@@ -129,7 +129,7 @@ def load_runtime(
     Raises:
         BundleRefused: The variant cannot run here, or its file cannot be loaded.
     """
-    if reason := why_not(variant, device):
+    if reason := unavailable_reason(variant, device):
         raise BundleRefused(f"{variant.name} cannot run: {reason}")
     placement = Placement(threads or usable_cpus(), device, streams)
     module: Any = import_module(_MODULES[variant.runtime])
@@ -165,7 +165,7 @@ def open_runtime(
 
 def ways(runtime: Runtime) -> Sequence[Runtime]:
     """A runtime and its lone one where that is another: each is proven and warmed up by itself."""
-    return (runtime,) if runtime.lone is runtime else (runtime.lone, runtime)
+    return (runtime,) if runtime.low_latency is runtime else (runtime.low_latency, runtime)
 
 
 def batch_sizes(runtime: Runtime, most: int) -> tuple[int, ...]:

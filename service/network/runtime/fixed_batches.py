@@ -28,7 +28,7 @@ class FixedBatches:
         self.slots = one.slots
         self.spare = one.spare
         self.batches: tuple[int, ...] | None = tuple(sorted(compiled))
-        self.lone: Runtime = self
+        self.low_latency: Runtime = self
 
     def run(self, pixels: np.ndarray) -> Outputs:
         if (whole := self._compiled.get(len(pixels))) is not None:

@@ -14,7 +14,7 @@ WORTH = 0.9
 more processor time, and a second loading of the network holds as much memory again."""
 
 
-def lone_runtime(wide: Runtime, narrow: Runtime) -> Runtime:
+def low_latency_runtime(wide: Runtime, narrow: Runtime) -> Runtime:
     """Measure which of two loadings of one network answers a lone image sooner.
 
     Threads that share a run wait for each other after each layer. Where the network is large for

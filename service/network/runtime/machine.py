@@ -40,7 +40,7 @@ def instructions(cpuinfo: Path = CPUINFO) -> tuple[Instructions, ...]:
     return tuple(name for name, flags in _FLAGS.items() if flags & cpu_flags(cpuinfo))
 
 
-def lacking(needs: Instructions | None, cpuinfo: Path = CPUINFO) -> str | None:
+def missing_instructions(needs: Instructions | None, cpuinfo: Path = CPUINFO) -> str | None:
     """Why this processor cannot run what needs an instruction set; None where it can."""
     if needs is None or needs in instructions(cpuinfo):
         return None

@@ -37,7 +37,7 @@ class OnnxRuntime:
         self.placement = placement
 
     @property
-    def lone(self) -> OnnxRuntime:
+    def low_latency(self) -> OnnxRuntime:
         return self
 
     def run(self, pixels: np.ndarray) -> Outputs:
@@ -45,7 +45,7 @@ class OnnxRuntime:
         return Outputs(logits, cams)
 
 
-def why_not(variant: Variant, device: Device) -> str | None:
+def unavailable_reason(variant: Variant, device: Device) -> str | None:
     """Why ONNX Runtime cannot run a variant on a device here; None where it can."""
     if device not in _PROVIDERS:
         return f"ONNX Runtime knows no device {device} here; it has cpu, cuda and tensorrt"

@@ -12,10 +12,10 @@ from service.errors import BundleRefused
 from service.network.bundle import Variant
 from service.network.runtime import Device, Outputs, Placement, Runtime
 from service.network.runtime.fixed_batches import FixedBatches
-from service.network.runtime.latency import lone_runtime
+from service.network.runtime.latency import low_latency_runtime
 from service.network.runtime.openvino_core import core
-from service.network.runtime.split_graph import read_in_pieces
-from service.serving.process_priority import start_behind
+from service.network.runtime.split_graph import read_split
+from service.serving.process_priority import start_at_lower_priority
 
 _DEVICES: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 
@@ -61,7 +61,7 @@ class OpenVinoRuntime:
             self._requests.put(model.create_infer_request())
 
     @property
-    def lone(self) -> OpenVinoRuntime:
+    def low_latency(self) -> OpenVinoRuntime:
         return self
 
     def run(self, pixels: np.ndarray) -> Outputs:
@@ -76,7 +76,7 @@ class OpenVinoRuntime:
         return Outputs(logits, cams)
 
 
-def why_not(variant: Variant, device: Device) -> str | None:
+def unavailable_reason(variant: Variant, device: Device) -> str | None:
     """Why OpenVINO cannot run a variant on a device here; None where it can."""
     if device not in _DEVICES:
         return f"OpenVINO knows no device {device}; it has cpu and gpu"
@@ -98,11 +98,11 @@ def open_variant(folder: Path, variant: Variant, placement: Placement) -> Runtim
         return _compile(folder, variant, placement, None, placement.streams or 1)
     if placement.streams is not None or placement.threads == 1:
         return _on_cpu(folder, variant, placement, placement.streams or 1)
-    narrow = start_behind(
+    narrow = start_at_lower_priority(
         _STANDS_BACK, lambda: _on_cpu(folder, variant, placement, placement.threads)
     )
     wide = FixedBatches({1: _compile(folder, variant, placement, 1, 1)})
-    narrow.lone = lone_runtime(wide, narrow)
+    narrow.low_latency = low_latency_runtime(wide, narrow)
     return narrow
 
 
@@ -129,7 +129,7 @@ def _compile(
         if size is None:
             network = core().read_model(path)
         else:
-            network = read_in_pieces(path, size, _PIECES[variant.precision])
+            network = read_split(path, size, _PIECES[variant.precision])
         model = core().compile_model(network, _DEVICES[placement.device], config)
     except RuntimeError as error:
         raise BundleRefused(f"{path} cannot be loaded by OpenVINO: {error}") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from service.errors import BundleRefused
 from service.network.bundle import Manifest, Variant
-from service.network.runtime import Device, why_not
+from service.network.runtime import Device, unavailable_reason
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def select(
         fitting = _ranked(manifest)
     reasons: list[str] = []
     for variant in fitting:
-        reason = why_not(variant, device)
+        reason = unavailable_reason(variant, device)
         if reason is None:
             note = None
             if reasons and not asked:

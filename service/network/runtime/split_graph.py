@@ -11,7 +11,7 @@ from openvino import opset13
 from service.network.runtime.openvino_core import core
 
 
-def read_in_pieces(path: Path, images: int, piece: int) -> openvino.Model:
+def read_split(path: Path, images: int, piece: int) -> openvino.Model:
     """Read the network for batches of one size, its layers up to the first average in pieces.
 
     In the first dense block an image is large and the weights are small: 0.8 million features

@@ -24,7 +24,7 @@ class TorchScriptRuntime:
         self.placement = placement
 
     @property
-    def lone(self) -> TorchScriptRuntime:
+    def low_latency(self) -> TorchScriptRuntime:
         return self
 
     def run(self, pixels: np.ndarray) -> Outputs:
@@ -33,7 +33,7 @@ class TorchScriptRuntime:
         return Outputs(logits.numpy(), cams.numpy())
 
 
-def why_not(variant: Variant, device: Device) -> str | None:
+def unavailable_reason(variant: Variant, device: Device) -> str | None:
     """Why TorchScript cannot run a variant on a device here; None where it can."""
     return None if device == "cpu" else f"TorchScript is run on the CPU only, not on {device}"
 
