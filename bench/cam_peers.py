@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.checkpoints.upstream import (
+from export.checkpoints.eager import (
     eager_network,  # first: it mends torchvision, which the peers import
 )
 

@@ -26,7 +26,7 @@ from export.bundle.check_images import CheckImages, folder, phantoms
 from export.bundle.drift import drift
 from export.bundle.parity import eager_reference, run_over
 from export.bundle.quantise import advanced_parameters, kept_in_float, read_network, save
-from export.checkpoints.upstream import eager_network
+from export.checkpoints.eager import eager_network
 from export.checkpoints.weights import Weights, load_weights
 from service.network.bundle import Bundle, open_bundle
 from service.network.runtime import Runtime, load_runtime, unavailable_reason

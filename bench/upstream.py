@@ -30,7 +30,7 @@ _LETTERED = "JPEG, letters"
 
 def demo_network() -> torch.nn.Module:
     """The library's own network with the demo weights."""
-    from export.checkpoints.upstream import eager_network
+    from export.checkpoints.eager import eager_network
     from export.checkpoints.weights import load_demo
 
     return eager_network(load_demo())

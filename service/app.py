@@ -27,7 +27,6 @@ from service.http.direct_routes import DirectRoutes, RouteTable
 from service.http.disconnect import cancel_on_disconnect
 from service.http.explainer_client import ExplainerClient, explainer_address
 from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, PngFile
-from service.http.media import PNG, Reply, wants_dicom
 from service.http.middleware.access_log import AccessLog, record
 from service.http.middleware.admission import Admission, AdmissionControl
 from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys
@@ -35,8 +34,9 @@ from service.http.middleware.error_responses import ErrorResponse, ErrorResponse
 from service.http.middleware.security_headers import SecurityHeaders
 from service.http.routes import documents, documents_and_page
 from service.http.tracing import trace_stages, tracing_options
-from service.http.uploads import ByteBudget, read_form
+from service.http.uploads import ByteBudget, read_form, wants_dicom
 from service.logs import log_as_json
+from service.media_types import PNG
 from service.network.answer import Prediction
 from service.network.bundle import open_bundle
 from service.network.predictor import open_predictor
@@ -139,7 +139,7 @@ class Explainer:
 
         return await self._work(image, explanation_reply)
 
-    async def _work(self, request: Request, work: Callable[..., Reply]) -> Response:
+    async def _work(self, request: Request, work: Callable[..., Any]) -> Response:
         try:
             async with read_form(request, "image", self._settings, self._intake) as form:
                 fields = read_fields(form.texts)

@@ -22,7 +22,7 @@ from export.bundle.publish import publish, record_files, staging
 from export.bundle.record import write_records
 from export.bundle.speed import autotune
 from export.bundle.variants import REFERENCES
-from export.checkpoints.upstream import EagerAnswer, eager_network
+from export.checkpoints.eager import EagerAnswer, eager_network
 from export.checkpoints.weights import Weights
 from export.errors import ParityFailed
 from service.network.bundle import (

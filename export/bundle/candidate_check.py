@@ -13,7 +13,7 @@ from export.bundle.check_images import CheckImages
 from export.bundle.drift import Drift, drift
 from export.bundle.parity import BATCH_SIZES, Deviation, deviation, run_over
 from export.bundle.variants import CANDIDATES, golden_tolerance, write_int8
-from export.checkpoints.upstream import EagerAnswer
+from export.checkpoints.eager import EagerAnswer
 from export.checkpoints.weights import Weights
 from service.network.bundle import Variant
 from service.network.runtime import load_runtime, unavailable_reason

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from export.bundle.check_images import CheckImages
-from export.checkpoints.upstream import EagerAnswer
+from export.checkpoints.eager import EagerAnswer
 from service.network.scores import OPERATING_POINT, op_norm, sigmoid
 
 MAX_PROBABILITY_DIFFERENCE = 0.03

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from export.bundle.check_images import CheckImages
-from export.checkpoints.upstream import EagerAnswer, run_eager
+from export.checkpoints.eager import EagerAnswer, run_eager
 from service.network.runtime import Outputs, Runtime
 from service.network.scores import OPERATING_POINT, op_norm, sigmoid
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from export.bundle.candidate_check import CheckedCandidate
 from export.bundle.check_images import CheckImages
 from export.bundle.report import VariantReport, write_page
-from export.checkpoints.upstream import EagerAnswer
+from export.checkpoints.eager import EagerAnswer
 from export.checkpoints.weights import Weights
 from service.network.bundle import SpeedTable
 

@@ -34,8 +34,9 @@ def facts() -> Facts:
             "Made by `python -m export.demo.train_demo DATASET OUT`. The checkpoint holds "
             "convolutions in float16 and everything else in float32; all of it is float32 once "
             'loaded. Output 8, "Pneumonia", is the one that was trained; the other 17 carry no '
-            "label and are dropped. `demo.safetensors` has 14,539,008 bytes; its digest and that of "
-            "`demo.json` (labels, operating point, figures) are pinned in `export/checkpoints/weights.py`.",
+            "label and are dropped. `demo.safetensors` has 14,539,008 bytes; its digest and "
+            "that of `demo.json` (labels, operating point, figures) are pinned in "
+            "`export/checkpoints/weights.py`.",
         ),
         published=(
             Published("validation patients", {"Pneumonia": found["validation_auc"]}),

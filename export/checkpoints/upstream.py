@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from export.checkpoints.weights import Weights
 
 
 def _import_library() -> ModuleType:
@@ -115,75 +111,3 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         network = library.models.DenseNet(weights=None)
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-
-
-def eager_network(weights: Weights) -> torch.nn.Module:
-    """Build the library's own network, as `xrv.models.DenseNet(weights=NAME)` would hand it out.
-
-    Args:
-        weights: Verified weights; their state lacks nothing but `num_batches_tracked`, which
-            only counts training steps.
-
-    Returns:
-        A `torchxrayvision.models.DenseNet` in evaluation mode that takes pixels in
-        [-1024, 1024] and whose `forward` answers scores (N, 18).
-    """
-    network = library.models.DenseNet(weights=None)
-    keys = network.load_state_dict(weights.state, strict=False)
-    lacking = [key for key in keys.missing_keys if not key.endswith("num_batches_tracked")]
-    if lacking or keys.unexpected_keys:
-        raise ValueError(f"state dict: missing {lacking}, unexpected {keys.unexpected_keys}")
-    network.targets = list(weights.labels)
-    network.pathologies = network.targets
-    network.op_threshs = torch.tensor(weights.operating_points, dtype=torch.float32)
-    network.input_resolution = INPUT_RESOLUTION
-    return network.eval()
-
-
-@dataclass(frozen=True, eq=False)
-class EagerAnswer:
-    """What the library's network says of a batch.
-
-    Attributes:
-        logits: float32 (N, 18), the classifier's output.
-        probabilities: float32 (N, 18) in [0, 1], sigmoid of the logits.
-        scores: float32 (N, 18) in [0, 1], the return value of the network's `forward`: op_norm of
-            the probabilities, 0.5 where an output has no operating point.
-    """
-
-    logits: np.ndarray
-    probabilities: np.ndarray
-    scores: np.ndarray
-
-
-def run_eager(network: torch.nn.Module, pixels: np.ndarray) -> EagerAnswer:
-    """Run the library's network on a batch the way the library's documentation says.
-
-    The pixels go through `torchxrayvision.utils.normalize` and the network's own `forward`;
-    the logits are picked up on their way through it, not computed a second time.
-
-    Args:
-        network: From `eager_network`.
-        pixels: float32 (N, 1, 224, 224) in [0, 1], dense tissue bright.
-
-    Raises:
-        ValueError: Pixels of another shape or range.
-    """
-    side = INPUT_RESOLUTION
-    if pixels.ndim != 4 or pixels.shape[1:] != (1, side, side) or not len(pixels):
-        raise ValueError(f"pixels must be (N, 1, {side}, {side}), not {pixels.shape}")
-    if not (pixels.min() >= 0 and pixels.max() <= 1):  # written so that NaN fails too
-        raise ValueError("pixels must lie in [0, 1]")
-    # The library prints a guess about normalisation on the first batch that it sees in a
-    # process. The range is certain here, and the guess is wrong for dark or bright images.
-    library.utils.warning_log["norm_check"] = True
-    scaled = torch.from_numpy(library.utils.normalize(pixels, maxval=1.0))
-    passed: list[torch.Tensor] = []
-    hook = network.classifier.register_forward_hook(lambda _module, _in, out: passed.append(out))
-    try:
-        with torch.inference_mode():
-            scores = network(scaled)
-    finally:
-        hook.remove()
-    logits = passed[0]
-    return EagerAnswer(logits.numpy(), torch.sigmoid(logits).numpy(), scores.numpy())

@@ -13,7 +13,7 @@ from service.explain.cam.class_map import CAM, ClassMap, class_activation_map
 from service.explain.cam.gradients import BATCH, class_maps
 from service.explain.cam.request import MapRequest, map_request
 from service.explain.drawing.figure import draw
-from service.explain.drawing.heat_map import OPACITY, png
+from service.explain.drawing.heat_map import OPACITY
 from service.explain.explanation import Explanation, explanation
 from service.explain.faithfulness import faithfulness
 from service.explain.hotspot import directions
@@ -21,6 +21,7 @@ from service.network.answer import model_answer
 from service.network.bundle import Manifest, open_bundle
 from service.network.runtime.torchscript import load_network
 from service.network.scores import op_norm, sigmoid
+from service.radiograph.png import png
 from service.radiograph.preprocess import ModelInput, preprocess
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
@@ -179,4 +180,6 @@ def open_explainer(settings: Settings) -> TracedExplainer:
     """
     bundle = open_bundle(bundle_folder(settings))
     network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
-    return TracedExplainer(bundle.manifest, network, reader(settings, bundle.manifest))
+    return TracedExplainer(
+        bundle.manifest, network, reader(settings, bundle.manifest.weights.training_ages)
+    )

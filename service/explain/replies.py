@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from service.explain.answer import explanation_answer
 from service.explain.cam.request import map_request
 from service.explain.drawing.figure import draw
-from service.explain.drawing.heat_map import png
 from service.explain.explainer import TracedExplainer
 from service.explain.explanation import Explanation
 from service.explain.fields import ExplainFields, ServedPrediction
 from service.explain.hotspot import directions
-from service.http.media import DICOM, JSON, PNG, Reply
+from service.media_types import DICOM, JSON, PNG
 from service.network.answer import ModelAnswer, image_answer, model_answer
+from service.radiograph.png import png
 from service.radiograph.preprocess import ModelInput, preprocess
 from service.radiograph.radiograph import Radiograph
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The body of an answer and its media type."""
+
+    content: bytes
+    media_type: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from service.explain.cam.request import OFFERED
 from service.explain.fields import ExplainFields
 from service.http.about import About
 from service.http.batch_answer import BatchAnswer
-from service.http.media import DICOM
 from service.http.middleware.api_keys import HEADER
 from service.http.uploads import FILE_TYPES
+from service.media_types import DICOM
 from service.network.answer import Prediction
 
 _REFERENCE = "#/components/schemas/{model}"

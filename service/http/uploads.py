@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
-from service.http.media import DICOM
+from service.media_types import DICOM
 from service.settings import Settings
 
 if sys.version_info >= (3, 11):
@@ -217,6 +217,12 @@ async def _plain(body: Body, how: str) -> Form:
     if not data:
         raise MalformedRequest(f"No image was sent. {how}", code="nothing_sent")
     return Form((data,), {})
+
+
+def wants_dicom(request: Request) -> bool:
+    """Whether a request's Accept header names `application/dicom`."""
+    accepted = request.headers.get("accept", "").lower().split(",")
+    return any(part.split(";")[0].strip() == DICOM for part in accepted)
 
 
 def cut_off() -> MalformedRequest:

@@ -126,7 +126,7 @@ def open_predictor(settings: Settings) -> Predictor:
     return Predictor(
         model_answer(bundle.manifest, chosen.variant),
         runtime,
-        reader(settings, bundle.manifest),
+        reader(settings, bundle.manifest.weights.training_ages),
         bundle,
         chosen.note,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.network.bundle import Manifest
 from service.radiograph.decode import decode
 from service.radiograph.limits import DecodeLimits
 from service.radiograph.radiograph import Radiograph
@@ -30,8 +29,13 @@ class RadiographReader:
         return decode(data, limits=self.limits, reduce=reduce, voi=self.voi, ages=self.ages)
 
 
-def reader(settings: Settings, manifest: Manifest) -> RadiographReader:
-    """The reader that settings and weights ask for."""
+def reader(settings: Settings, ages: tuple[float, float] | None) -> RadiographReader:
+    """The reader of the settings' limits.
+
+    Args:
+        settings: Limits, and whether VOI LUTs are applied.
+        ages: Years between which the weights were trained; None where that is not known.
+    """
     limits = DecodeLimits(
         bytes=settings.max_bytes,
         pixels=settings.max_pixels,
@@ -39,4 +43,4 @@ def reader(settings: Settings, manifest: Manifest) -> RadiographReader:
         longest=settings.longest_side,
         seconds=settings.decode_seconds,
     )
-    return RadiographReader(limits, settings.voi_lut, manifest.weights.training_ages)
+    return RadiographReader(limits, settings.voi_lut, ages)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from export.bundle.check_images import folder
-from export.checkpoints.upstream import eager_network, run_eager
+from export.checkpoints.eager import eager_network, run_eager
 from export.checkpoints.weights import load_weights
 
 

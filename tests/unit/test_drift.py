@@ -8,7 +8,7 @@ from export.bundle.check_images import CheckImages, folder
 from export.bundle.drift import auc, auc_difference, drift
 from export.bundle.quantise import quantisable
 from export.bundle.variants import CANDIDATES, golden_tolerance
-from export.checkpoints.upstream import EagerAnswer
+from export.checkpoints.eager import EagerAnswer
 from export.errors import CalibrationRefused
 from service.network.scores import op_norm, sigmoid
 

@@ -14,7 +14,7 @@ from export.bundle.network import ExportableNetwork
 from export.bundle.parity import BATCH_SIZES, Deviation, compare, eager_reference
 from export.bundle.publish import bento_tag, publish, register, staging
 from export.bundle.record import PARITY
-from export.checkpoints.upstream import eager_network, run_eager
+from export.checkpoints.eager import eager_network, run_eager
 from export.checkpoints.weights import load_weights
 from export.errors import ParityFailed
 from service.network.bundle import Manifest, open_bundle, read_manifest

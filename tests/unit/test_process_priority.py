@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.serving.process_priority import start_at_lower_priority
+from service.network.runtime.thread_priority import start_at_lower_priority
 
 AUTOGROUP = Path("/proc/self/autogroup")
 TOLD = """
@@ -59,7 +59,7 @@ def test_a_session_shared_with_others_is_left_alone():
 NICE_OF_THREADS = """
 import os
 from threading import Thread, get_native_id
-from service.serving.process_priority import start_at_lower_priority
+from service.network.runtime.thread_priority import start_at_lower_priority
 
 told = []
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.checkpoints.upstream import OFFICIAL, eager_network, library, run_eager
+from export.checkpoints.eager import eager_network, run_eager
+from export.checkpoints.upstream import OFFICIAL, library
 from export.checkpoints.weights import load_official, load_weights
 from export.demo.phantom import make_phantom
 

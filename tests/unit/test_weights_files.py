@@ -17,7 +17,8 @@ from export.checkpoints.checkpoint import (
     read_safetensors,
     write_safetensors,
 )
-from export.checkpoints.upstream import OFFICIAL, eager_network
+from export.checkpoints.eager import eager_network
+from export.checkpoints.upstream import OFFICIAL
 from export.checkpoints.weights import DEMO_CHECKPOINT, load_demo, load_weights
 from export.errors import WeightsRefused
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -82,10 +80,3 @@ def _mark_crop(picture: Image.Image, geometry: Geometry) -> None:
         draw.rectangle((0, geometry.top - thick, geometry.width, geometry.top - 1), colour)
     if bottom < geometry.height:
         draw.rectangle((0, bottom, geometry.width, bottom + thick - 1), colour)
-
-
-def png(image: Image.Image) -> bytes:
-    """The bytes of a PNG file of `image`."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

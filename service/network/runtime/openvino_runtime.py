@@ -15,7 +15,7 @@ from service.network.runtime.fixed_batches import FixedBatches
 from service.network.runtime.latency import low_latency_runtime
 from service.network.runtime.openvino_core import core
 from service.network.runtime.split_graph import read_split
-from service.serving.process_priority import start_at_lower_priority
+from service.network.runtime.thread_priority import start_at_lower_priority
 
 _DEVICES: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 
