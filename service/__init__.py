@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from service.app import ChestRadiographs, Explainer
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -27,6 +25,4 @@ __all__ = ["ChestRadiographs", "Explainer"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from service import app
-
-    return getattr(app, name)
+    return getattr(import_module("service.app"), name)

@@ -26,6 +26,7 @@ from service.http.batch_answer import BatchAnswer, answer_each
 from service.http.direct_routes import DirectRoutes, RouteTable
 from service.http.disconnect import cancel_on_disconnect
 from service.http.explainer_client import ExplainerClient, explainer_address
+from service.http.framework import api_methods, tracing_options
 from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, PngFile
 from service.http.middleware.access_log import AccessLog, record
 from service.http.middleware.admission import Admission, AdmissionControl
@@ -33,7 +34,7 @@ from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys
 from service.http.middleware.error_responses import ErrorResponse, ErrorResponses
 from service.http.middleware.security_headers import SecurityHeaders
 from service.http.routes import documents, documents_and_page
-from service.http.tracing import trace_stages, tracing_options
+from service.http.tracing import trace_stages
 from service.http.uploads import ByteBudget, read_form, wants_dicom
 from service.logs import log_as_json
 from service.media_types import PNG
@@ -60,11 +61,13 @@ _FRAMEWORK: dict[str, Any] = {
 _PREDICTED = frozenset({"/predict", "/predict_batch", "/preview", "/explain"})
 _EXPLAINED = frozenset({"/gradcam", "/explain"})
 _PATHS = _PREDICTED | _EXPLAINED | {"/", "/docs.json", "/about.json"}
-_EXPLAINING, _PREDICTING = Admission(), Admission()
-_EXPLAINER_DESK, _PREDICTION_DESK = RouteTable(), RouteTable()
+_EXPLANATION_ADMISSION, _PREDICTION_ADMISSION = Admission(), Admission()
+_EXPLAINER_ROUTES, _PREDICTION_ROUTES = RouteTable(), RouteTable()
 
 
-def _behind_the_edge(service: Any, door: Admission, desk: RouteTable, work: frozenset[str]) -> Any:
+def _with_middleware(
+    service: Any, admission: Admission, routes: RouteTable, work: frozenset[str]
+) -> Any:
     """Put a service behind the middleware that every request passes, outermost first."""
     settings = read_settings()
     keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
@@ -74,8 +77,8 @@ def _behind_the_edge(service: Any, door: Admission, desk: RouteTable, work: froz
     service.add_asgi_middleware(SecurityHeaders)
     service.add_asgi_middleware(ErrorResponses)
     service.add_asgi_middleware(ApiKeyRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
-    service.add_asgi_middleware(AdmissionControl, door=door, paths=work)
-    service.add_asgi_middleware(DirectRoutes, desk=desk)
+    service.add_asgi_middleware(AdmissionControl, admission=admission, paths=work)
+    service.add_asgi_middleware(DirectRoutes, routes=routes)
     shown = documents if service.name == _EXPLAINER else documents_and_page
     service.mount_asgi_app(shown, path="/", name="pages")
     return service
@@ -89,7 +92,9 @@ def _supervise() -> None:
     watch(settings.stall_seconds)
 
 
-@partial(_behind_the_edge, door=_EXPLAINING, desk=_EXPLAINER_DESK, work=_EXPLAINED)
+@partial(
+    _with_middleware, admission=_EXPLANATION_ADMISSION, routes=_EXPLAINER_ROUTES, work=_EXPLAINED
+)
 @bentoml.service(name=_EXPLAINER, **_FRAMEWORK)
 class Explainer:
     """Heat maps, in a process of their own.
@@ -106,8 +111,8 @@ class Explainer:
         self._intake = ByteBudget(self._settings.max_held_bytes)
         self._explainer = open_explainer(self._settings)
         self._lane = ExplanationLane(self._settings)
-        _EXPLAINING.check_capacity = self._lane.check_capacity
-        _EXPLAINER_DESK.open(Explainer, self)
+        _EXPLANATION_ADMISSION.check_capacity = self._lane.check_capacity
+        _EXPLAINER_ROUTES.methods = api_methods(Explainer, self)
 
     @bentoml.on_deployment
     def supervise() -> None:  # called on the class, in the supervising process
@@ -152,7 +157,9 @@ class Explainer:
         return Response(reply.content, media_type=reply.media_type)
 
 
-@partial(_behind_the_edge, door=_PREDICTING, desk=_PREDICTION_DESK, work=_PREDICTED)
+@partial(
+    _with_middleware, admission=_PREDICTION_ADMISSION, routes=_PREDICTION_ROUTES, work=_PREDICTED
+)
 @bentoml.service(name="cxr-pneumonia", **_FRAMEWORK)
 class ChestRadiographs:
     """How likely pneumonia and other findings are on a frontal chest radiograph.
@@ -170,7 +177,7 @@ class ChestRadiographs:
         predictor = open_predictor(self._settings)
         self._labels = predictor.manifest.labels
         self._lane = PredictionLane(predictor, self._settings)
-        _PREDICTING.check_capacity = self._lane.check_capacity
+        _PREDICTION_ADMISSION.check_capacity = self._lane.check_capacity
         self._explainers = ExplainerClient(
             explainer_address(_EXPLAINER, self._settings),
             timeout=self._settings.explain_deadline_seconds,
@@ -178,7 +185,7 @@ class ChestRadiographs:
             max_bytes=self._settings.max_bytes,
             limit=self._settings.explain_queue + 1,
         )
-        _PREDICTION_DESK.open(ChestRadiographs, self)
+        _PREDICTION_ROUTES.methods = api_methods(ChestRadiographs, self)
 
     @bentoml.on_deployment
     def supervise() -> None:  # called on the class, in the supervising process

@@ -1,4 +1,4 @@
-"""The only door to TorchXRayVision: its import, its published weights' facts, its own network."""
+"""TorchXRayVision: its import and the facts of its published weights."""
 
 from __future__ import annotations
 

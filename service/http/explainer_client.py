@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from bentoml._internal.configuration.containers import BentoMLContainer
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from service.errors import DeadlineExceeded, Overloaded, Unavailable
 from service.explain.fields import SERVED_PREDICTION_HEADER, ServedPrediction
 from service.http.disconnect import cancel_on_disconnect
+from service.http.framework import local_address
 from service.http.middleware.access_log import record
 from service.http.middleware.error_responses import ForwardedResponse
 from service.http.uploads import Body, ByteBudget, cut_off, too_slow
@@ -32,7 +32,7 @@ _PASSED_BACK = ("content-type", "retry-after")
 
 def explainer_address(name: str, settings: Settings) -> str | None:
     """Where the explainer listens: the setting, or the socket that BentoML made for it."""
-    return settings.explainer_url or BentoMLContainer.remote_runner_mapping.get().get(name)
+    return settings.explainer_url or local_address(name)
 
 
 class ExplainerClient:

@@ -1,42 +1,27 @@
-"""What BentoML is told of our endpoints' input, without letting it read the request.
-
-Left to itself the framework writes uploads to disk, fetches addresses given for files and
-answers faults in shapes of its own. So a form hands the request through unread; the fields are
-there for the OpenAPI document and BentoML's own clients.
-"""
+"""Inputs and outputs of the API methods, as BentoML's own clients are told of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from _bentoml_sdk import IODescriptor
-from _bentoml_sdk.io_models import IORootModel
 from bentoml.validators import ContentType
 from pydantic import Field
-from starlette.requests import Request
 
 from service.explain.drawing.heat_map import OPACITY
+from service.http.framework import FileOutput, UnreadForm
 from service.network.answer import PNEUMONIA
 
 ImageFile = Annotated[Path, ContentType("image/*")]
 
 
-class _UnreadForm(IODescriptor):
-    """A form whose fields all hold the request itself, its body not read yet."""
-
-    @classmethod
-    async def from_http_request(cls, request: Request, serde: Any) -> IODescriptor:
-        return cls.model_construct(**dict.fromkeys(cls.model_fields, request))
-
-
-class ImageForm(_UnreadForm):
+class ImageForm(UnreadForm):
     """One radiograph."""
 
     image: ImageFile = Field(description="PNG, JPEG or DICOM file of a frontal chest radiograph.")
 
 
-class ImagesForm(_UnreadForm):
+class ImagesForm(UnreadForm):
     """Several radiographs."""
 
     images: list[ImageFile] = Field(description="Files as for /predict, the field repeated.")
@@ -53,7 +38,7 @@ class ExplainForm(ImageForm):
     faithfulness: bool = Field(False, description="Whether to measure faithfulness as well.")
 
 
-class PngFile(IORootModel[Annotated[Path, ContentType("image/png")]]):
+class PngFile(FileOutput[Annotated[Path, ContentType("image/png")]]):
     """A PNG file."""
 
     media_type = "image/png"

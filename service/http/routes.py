@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
-from bentoml._internal.configuration.containers import BentoMLContainer
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -26,9 +28,16 @@ async def metrics(_: Request) -> Response:
     The framework's own counters are left out: they label by the path as it was sent, which
     anybody can make grow without end.
     """
-    client = BentoMLContainer.metrics_client.get()
-    text = await run_in_threadpool(client.generate_latest)
-    return Response(text, media_type=client.CONTENT_TYPE_LATEST)
+    text = await run_in_threadpool(_latest)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _latest() -> bytes:
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # set by the framework for its workers
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+    return generate_latest(registry)
 
 
 async def openapi(_: Request) -> Response:

@@ -6,31 +6,14 @@ Where no exporter is configured that span records nothing, and neither does this
 
 from __future__ import annotations
 
-import os
 import time
-from typing import Any
 
-from bentoml._internal.configuration.containers import BentoMLContainer
 from opentelemetry import trace
 
+from service.http.framework import tracer_provider
 from service.serving.prediction_lane import Timings
 
-_CONFIGURED_BY = frozenset({"BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS", "BENTOML_CONFIG_OVERRIDES"})
-"""Environment variables that change the framework's configuration."""
-
 _NANOSECONDS = 1e9
-
-
-def tracing_options() -> dict[str, Any]:
-    """The framework's own configuration of tracing: no spans where nobody can have asked for any.
-
-    It opens several for each request otherwise and throws them away, at a tenth of what turning a
-    request away costs. An exporter can be configured only where the framework's configuration is
-    touched; what is in there is read too late to be asked here, so whatever it is, it counts.
-    """
-    if _CONFIGURED_BY.isdisjoint(os.environ):
-        return {"excluded_urls": [".*"]}
-    return {}
 
 
 def trace_stages(timings: Timings, provider: trace.TracerProvider | None = None) -> None:
@@ -43,7 +26,7 @@ def trace_stages(timings: Timings, provider: trace.TracerProvider | None = None)
     request = trace.get_current_span()
     if not request.is_recording():
         return
-    tracer = (provider or BentoMLContainer.tracer_provider.get()).get_tracer("cxr")
+    tracer = (provider or tracer_provider()).get_tracer("cxr")
     end = time.time_ns()
     stages: tuple[tuple[str, float, dict[str, int]], ...] = (
         ("inference", timings.inference, {"batch_size": timings.batch_size}),

@@ -28,7 +28,7 @@ def behind():
 
 
 @pytest.fixture
-def door():
+def admission():
     return Admission()
 
 
@@ -36,8 +36,8 @@ def full():
     raise Overloaded("Full.", retry_after=3)
 
 
-def ask(behind, door, method, path):
-    app = AdmissionControl(behind, door, frozenset({"/predict"}))
+def ask(behind, admission, method, path):
+    app = AdmissionControl(behind, admission, frozenset({"/predict"}))
 
     async def asked():
         transport = httpx.ASGITransport(app)
@@ -47,15 +47,15 @@ def ask(behind, door, method, path):
     return asyncio.run(asked())
 
 
-def test_there_is_room_until_somebody_says_otherwise(behind, door):
+def test_there_is_room_until_somebody_says_otherwise(behind, admission):
     """A service that has not started its lane yet is asked itself."""
-    assert ask(behind, door, "POST", "/predict").status_code == 204
+    assert ask(behind, admission, "POST", "/predict").status_code == 204
 
 
-def test_without_room_work_is_turned_away_and_told_when_to_come_back(behind, door):
+def test_without_room_work_is_turned_away_and_told_when_to_come_back(behind, admission):
     """429 in the one shape of errors, with Retry-After, and nothing behind saw the request."""
-    door.check_capacity = full
-    answer = ask(behind, door, "POST", "/predict")
+    admission.check_capacity = full
+    answer = ask(behind, admission, "POST", "/predict")
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "3"
     assert answer.json()["error"]["code"] == "overloaded"
@@ -65,16 +65,16 @@ def test_without_room_work_is_turned_away_and_told_when_to_come_back(behind, doo
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/predict"), ("POST", "/livez"), ("GET", "/readyz")]
 )
-def test_what_is_no_work_passes_a_full_service(behind, door, method, path):
+def test_what_is_no_work_passes_a_full_service(behind, admission, method, path):
     """Probes, pages and wrong methods are answered by whoever answers them, however full it is."""
-    door.check_capacity = full
-    assert ask(behind, door, method, path).status_code == 204
+    admission.check_capacity = full
+    assert ask(behind, admission, method, path).status_code == 204
     assert behind.came == [(method, path)]
 
 
-def test_a_body_is_not_read_to_turn_it_away(behind, door):
+def test_a_body_is_not_read_to_turn_it_away(behind, admission):
     """The answer is there before the caller has sent a byte of its image."""
-    door.check_capacity = full
+    admission.check_capacity = full
     sent = []
 
     async def never():
@@ -84,7 +84,7 @@ def test_a_body_is_not_read_to_turn_it_away(behind, door):
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
-    app = AdmissionControl(behind, door, frozenset({"/predict"}))
+    app = AdmissionControl(behind, admission, frozenset({"/predict"}))
     asyncio.run(app(scope, never, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert json.loads(sent[1]["body"])["error"]["detail"] == {"retry_after": 3}

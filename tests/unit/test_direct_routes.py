@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from service.http.direct_routes import DirectRoutes, RouteTable
+from service.http.framework import api_methods
 from service.http.input_specs import ImageForm, PngFile
 
 
@@ -30,33 +31,33 @@ async def behind(scope, receive, send):
 
 
 @pytest.fixture
-def desk():
+def routes():
     return RouteTable()
 
 
-async def ask(desk: RouteTable, method: str, path: str) -> tuple[int, str]:
-    transport = httpx.ASGITransport(DirectRoutes(behind, desk))
+async def ask(routes: RouteTable, method: str, path: str) -> tuple[int, str]:
+    transport = httpx.ASGITransport(DirectRoutes(behind, routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
         answer = await client.request(method, path, content=b"12345")
     return answer.status_code, answer.text
 
 
-async def test_the_method_of_the_path_answers(desk):
+async def test_the_method_of_the_path_answers(routes):
     """The instance's own method gets the request with its body unread, and its answer is sent."""
-    desk.open(Weighing, Weighing.inner("<"))
-    assert await ask(desk, "POST", "/weight") == (203, "<5")
+    routes.methods = api_methods(Weighing, Weighing.inner("<"))
+    assert await ask(routes, "POST", "/weight") == (203, "<5")
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/weight"), ("POST", "/weigh"), ("POST", "/weight/"), ("POST", "/livez")],
 )
-async def test_everything_else_goes_on(desk, method, path):
+async def test_everything_else_goes_on(routes, method, path):
     """Another method, and a path that is no API's, are left to what is behind."""
-    desk.open(Weighing, Weighing.inner("<"))
-    assert await ask(desk, method, path) == (200, "from behind")
+    routes.methods = api_methods(Weighing, Weighing.inner("<"))
+    assert await ask(routes, method, path) == (200, "from behind")
 
 
-async def test_before_it_is_open_everything_goes_on(desk):
+async def test_without_methods_everything_goes_on(routes):
     """A service that cannot answer yet leaves it to what is behind to say so."""
-    assert await ask(desk, "POST", "/weight") == (200, "from behind")
+    assert await ask(routes, "POST", "/weight") == (200, "from behind")

@@ -1,6 +1,7 @@
 """What may import what."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,20 @@ def run(code: str, *arguments: str, absent=OFFLINE) -> subprocess.CompletedProce
 
 
 def test_imports_run_one_way():
-    """The contracts in pyproject.toml hold: service imports nothing of export or bench."""
+    """The contracts in pyproject.toml hold: layers, no circles, nothing of export in service."""
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_one_module_touches_the_internals_of_bentoml():
+    """Private packages of BentoML are imported in service/http/framework.py and nowhere else."""
+    touched = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "service").rglob("*.py")
+        if re.search(r"^\s*(from|import) (_bentoml|bentoml\._)", path.read_text(), re.MULTILINE)
+    }
+    assert touched == {"service/http/framework.py"}
 
 
 def test_the_service_starts_without_the_offline_packages():

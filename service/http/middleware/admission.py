@@ -29,19 +29,19 @@ class AdmissionControl:
 
     Args:
         app: What it wraps.
-        door: What to ask.
+        admission: What to ask.
         paths: Where work comes in.
     """
 
-    def __init__(self, app: ASGIApp, door: Admission, paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission, paths: frozenset[str]) -> None:
         self._app = app
-        self._door = door
+        self._admission = admission
         self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in self._paths and scope["method"] == "POST":
             try:
-                self._door.check_capacity()
+                self._admission.check_capacity()
             except Overloaded as fault:
                 await ErrorResponse(fault)(scope, receive, send)
                 return
