@@ -13,6 +13,7 @@ from service.errors import SettingRefused
 RuntimeName = Literal["onnxruntime", "openvino", "torchscript"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
+"""cuda and tensorrt are ONNX Runtime's providers for NVIDIA, gpu is OpenVINO's for Intel."""
 
 PINNED = "BUNDLE"
 """File beside this one, only in a bento: the exact tag of the model that it was built with."""

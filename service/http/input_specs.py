@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from bentoml.validators import ContentType
-from pydantic import Field
+from pydantic import Field, create_model
 
-from service.explain.drawing.heat_map import OPACITY
+from service.explain.fields import ExplainFields
 from service.http.framework import FileOutput, UnreadForm
-from service.network.answer import PNEUMONIA
 
 ImageFile = Annotated[Path, ContentType("image/*")]
 
@@ -27,15 +26,17 @@ class ImagesForm(UnreadForm):
     images: list[ImageFile] = Field(description="Files as for /predict, the field repeated.")
 
 
-class ExplainForm(ImageForm):
-    """One radiograph and which heat map of it is wanted."""
+_EXPLAIN_FIELDS: dict[str, Any] = {
+    name: (field.annotation, Field(field.default, description=field.description))
+    for name, field in ExplainFields.model_fields.items()
+}
 
-    target: str = Field(PNEUMONIA, description="Finding to explain, as /predict names it.")
-    method: str | None = Field(None, description="How to make the map.")
-    layer: str | None = Field(None, description="Where in the network to make it.")
-    opacity: float = Field(OPACITY, description="Share of the map's colour where it is hottest.")
-    captions: bool = Field(True, description="Whether to write beneath the picture.")
-    faithfulness: bool = Field(False, description="Whether to measure faithfulness as well.")
+ExplainForm = create_model(
+    "ExplainForm",
+    __base__=ImageForm,
+    __doc__="One radiograph and which heat map of it is wanted.",
+    **_EXPLAIN_FIELDS,
+)
 
 
 class PngFile(FileOutput[Annotated[Path, ContentType("image/png")]]):

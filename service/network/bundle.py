@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import BundleRefused
+from service.settings import Precision, RuntimeName
 
 FORMAT = 1
 """Version of the manifest's own layout; a service reads exactly the one it knows."""
@@ -50,8 +51,8 @@ class Variant(_Record):
     """One way to run the network, proven against the library's eager network."""
 
     name: str
-    runtime: Literal["onnxruntime", "openvino", "torchscript"]
-    precision: Literal["float32", "bfloat16", "int8"]
+    runtime: RuntimeName
+    precision: Precision
     files: tuple[str, ...]
     golden_tolerance: float = Field(
         description="Largest |probability difference| that the golden pair may show at start-up."

@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
+
+from service.settings import Precision
 
 GFLOP_PER_IMAGE = 5.7
 """Multiplications and additions of DenseNet-121 on one 224 x 224 image with one channel."""
@@ -15,19 +16,17 @@ GFLOP_PER_IMAGE = 5.7
 SIDE = 2048
 ROUNDS = 15
 
-Arithmetic = Literal["float32", "bfloat16", "int8"]
-
 
 @dataclass(frozen=True)
 class Ceiling:
     """Best rate of one precision.
 
     Attributes:
-        precision: Arithmetic of the product.
+        precision: Precision of the product.
         gflops: Thousand million multiplications and additions a second.
     """
 
-    precision: Arithmetic
+    precision: Precision
     gflops: float
 
     @property
@@ -36,7 +35,7 @@ class Ceiling:
         return self.gflops / GFLOP_PER_IMAGE
 
 
-def measure_ceiling(precision: Arithmetic, threads: int) -> Ceiling:
+def measure_ceiling(precision: Precision, threads: int) -> Ceiling:
     """Time a product of two 2048 x 2048 matrices by OpenVINO, the best of several runs."""
     import openvino
     from openvino import opset13 as ops

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from service.network.bundle import Bundle, Variant
 from service.network.runtime.machine import missing_instructions
 from service.network.runtime.threads import usable_cpus
 from service.network.scores import sigmoid
-
-Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
-"""cuda and tensorrt are ONNX Runtime's providers for NVIDIA, gpu is OpenVINO's for Intel."""
+from service.settings import Device
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ import onnxruntime
 
 from service.errors import BundleRefused
 from service.network.bundle import Variant
-from service.network.runtime import Device, Outputs, Placement
+from service.network.runtime import Outputs, Placement
+from service.settings import Device
 
 # TensorFloat-32 keeps 10 bits of a float32's 23: a float32 variant would not be one.
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})

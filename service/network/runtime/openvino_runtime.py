@@ -10,12 +10,13 @@ import numpy as np
 
 from service.errors import BundleRefused
 from service.network.bundle import Variant
-from service.network.runtime import Device, Outputs, Placement, Runtime
+from service.network.runtime import Outputs, Placement, Runtime
 from service.network.runtime.fixed_batches import FixedBatches
 from service.network.runtime.latency import low_latency_runtime
 from service.network.runtime.openvino_core import core
 from service.network.runtime.split_graph import read_split
 from service.network.runtime.thread_priority import start_at_lower_priority
+from service.settings import Device
 
 _DEVICES: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 

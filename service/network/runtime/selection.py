@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from service.errors import BundleRefused
 from service.network.bundle import Manifest, Variant
-from service.network.runtime import Device, unavailable_reason
+from service.network.runtime import unavailable_reason
+from service.settings import Device
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import torch
 
 from service.errors import BundleRefused
 from service.network.bundle import Variant
-from service.network.runtime import Device, Outputs, Placement
+from service.network.runtime import Outputs, Placement
+from service.settings import Device
 
 
 class TorchScriptRuntime:
