@@ -1,8 +1,9 @@
 """A worker that hangs is killed, so that it can be replaced; one without a supervisor ends itself.
 
 Each worker touches a file of its own every second while it moves. A thread of the supervising
-process looks at the files: a file that has not been touched for too long belongs to a process
-that is stopped, or whose event loop or runtime hangs. On a host the supervisor starts a new
+process looks at the files: a file that does not change for too long belongs to a process that is
+stopped, or whose event loop or runtime hangs. Modification times are only compared with each other:
+the clock that they come from is set forward and back. On a host the supervisor starts a new
 worker in its place. In a container it does not, so the whole container goes down there, for its
 orchestrator to replace: half a service that looks alive is worse than none.
 """
@@ -13,6 +14,7 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import math
 import os
 import shutil
 import signal
@@ -20,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -70,7 +73,8 @@ def watch(stall_seconds: float, period: float = _PERIOD) -> None:
     """Start watching the workers of this process, which supervises them.
 
     Args:
-        stall_seconds: How long a worker may go without touching its file.
+        stall_seconds: How long a worker may go without touching its file, rounded up to whole
+            periods.
         period: Seconds between two looks at the files.
     """
     if _FOLDER in os.environ:
@@ -84,18 +88,23 @@ def watch(stall_seconds: float, period: float = _PERIOD) -> None:
 
 
 def _watch(folder: Path, stall_seconds: float, period: float) -> None:
+    # Looks are counted, not seconds: a look that is late, because this process was stopped or
+    # starved together with its workers, is still one.
+    looks_allowed = math.ceil(stall_seconds / period)
+    heartbeats: dict[Path, _Heartbeat] = {}
     while True:
         time.sleep(period)
-        for file in list(folder.iterdir()):
+        heartbeats = {file: heartbeats.get(file, _Heartbeat()) for file in folder.iterdir()}
+        for file, heartbeat in heartbeats.items():
             pid = int(file.name)
             ended = _ended(pid)
             try:
-                age = time.time() - file.stat().st_mtime
+                heartbeat.look(file.stat().st_mtime_ns)
             except FileNotFoundError:  # it was told to end, and does
                 continue
             if ended:
                 log.error("worker ended", extra={"worker": pid})
-            elif age > stall_seconds:
+            elif heartbeat.unchanged_looks >= looks_allowed:
                 log.error("worker hangs; killing it", extra={"worker": pid})
                 with contextlib.suppress(ProcessLookupError):  # it ended just now
                     os.kill(pid, signal.SIGKILL)
@@ -105,6 +114,23 @@ def _watch(folder: Path, stall_seconds: float, period: float) -> None:
             _forget_metrics(pid)
             if "BENTOML_CONTAINERIZED" in os.environ:
                 _end_everything()
+
+
+@dataclass
+class _Heartbeat:
+    """What the watchdog knows of one worker's file.
+
+    Attributes:
+        touched: Its modification time at the last look, in nanoseconds.
+        unchanged_looks: Looks since then that saw the same one.
+    """
+
+    touched: int = -1
+    unchanged_looks: int = 0
+
+    def look(self, touched: int) -> None:
+        self.unchanged_looks = self.unchanged_looks + 1 if touched == self.touched else 0
+        self.touched = touched
 
 
 def _ended(pid: int) -> bool:

@@ -28,7 +28,7 @@ asyncio.run(work())
 SUPERVISOR = """
 import os, subprocess, sys, time
 from service.serving.watchdog import watch
-watch(0.6, 0.05)
+watch(float(sys.argv[2]), 0.05)
 worker = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
 worker.stdout.readline()
 print(worker.pid, os.environ["CXR_HEARTBEATS"], flush=True)
@@ -43,9 +43,9 @@ def start():
     """Start a supervisor; answers it, its worker and their folder. Nothing outlives the test."""
     running = []
 
-    def supervise(alive: str = "True", **environment: str):
+    def supervise(alive: str = "True", stall: float = 0.6, **environment: str):
         supervisor = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISOR, WORKER.format(alive=alive)],
+            [sys.executable, "-c", SUPERVISOR, WORKER.format(alive=alive), str(stall)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -94,6 +94,47 @@ def test_a_worker_that_is_stopped_is_killed(start):
     assert supervisor.stdout.readline() == f"{-signal.SIGKILL}\n"
     wait_for(lambda: not files(folder))
     assert supervisor.poll() is None
+
+
+def set_clock_back(folder, worker, seconds: float) -> None:
+    """Give a worker's file a time that lies in the past; in the future where it is below 0."""
+    moment = time.time() - seconds
+    os.utime(Path(folder) / str(worker.pid), (moment, moment))
+
+
+def test_a_clock_that_is_set_forward_kills_nobody(start):
+    """A worker that moves is left alone, however old its file's time looks by the clock of now."""
+    _, worker, folder = start()
+    wait_for(lambda: files(folder))
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:  # many times between two touches
+        assert worker.is_running()
+        assert files(folder) == [str(worker.pid)]
+        set_clock_back(folder, worker, 8)
+
+
+def test_a_clock_that_is_set_back_saves_nobody(start):
+    """A worker that is stopped is killed although its file's time is an hour ahead of the clock."""
+    supervisor, worker, folder = start()
+    wait_for(lambda: files(folder))
+    worker.send_signal(signal.SIGSTOP)
+    set_clock_back(folder, worker, -3600)
+    assert supervisor.stdout.readline() == f"{-signal.SIGKILL}\n"
+
+
+def test_a_supervisor_that_was_stopped_with_its_worker_does_not_kill_it(start):
+    """Time for which both were stopped, as in a suspended container, is held against nobody."""
+    supervisor, worker, folder = start(stall=2.0)
+    wait_for(lambda: files(folder))
+    for process in (psutil.Process(supervisor.pid), worker):
+        process.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)  # longer than the limit
+    supervisor.send_signal(signal.SIGCONT)
+    time.sleep(0.2)  # several looks of the watchdog, of forty that it allows
+    worker.send_signal(signal.SIGCONT)
+    touched = (Path(folder) / str(worker.pid)).stat().st_mtime_ns
+    wait_for(lambda: (Path(folder) / str(worker.pid)).stat().st_mtime_ns > touched)
+    assert worker.status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_worker_whose_work_hangs_is_killed(start):
