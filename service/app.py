@@ -36,7 +36,7 @@ from service.http.middleware.security_headers import SecurityHeaders
 from service.http.routes import documents, documents_and_page
 from service.http.tracing import trace_stages
 from service.http.uploads import ByteBudget, read_form, wants_dicom
-from service.logs import log_as_json
+from service.logs import log_as_supervisor, log_as_worker
 from service.media_types import PNG
 from service.network.answer import Prediction
 from service.network.bundle import open_bundle
@@ -87,7 +87,7 @@ def _with_middleware(
 def _supervise() -> None:
     """Runs in the supervising process before any worker: a bad bundle ends the start here."""
     settings = read_settings()
-    log_as_json()
+    log_as_supervisor()
     open_bundle(bundle_folder(settings))
     watch(settings.stall_seconds)
 
@@ -105,7 +105,7 @@ class Explainer:
     def __init__(self) -> None:
         from service.explain.explainer import open_explainer
 
-        log_as_json()
+        log_as_worker()
         self._settings = read_settings()
         lower_priority(self._settings.explain_nice)
         self._intake = ByteBudget(self._settings.max_held_bytes)
@@ -171,7 +171,7 @@ class ChestRadiographs:
     explainer = bentoml.depends(Explainer, url=read_settings().explainer_url)
 
     def __init__(self) -> None:
-        log_as_json()
+        log_as_worker()
         self._settings: Settings = read_settings()
         self._intake = ByteBudget(self._settings.max_held_bytes)
         predictor = open_predictor(self._settings)

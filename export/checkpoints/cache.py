@@ -20,7 +20,7 @@ from export.errors import DownloadFailed, WeightsRefused
 RECORDS = "weights.lock.json"
 """File of the cache that records what every published file was when it was first used."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger("cxr.export")
 
 
 def default_folder() -> Path:
@@ -87,7 +87,7 @@ def obtain(
             safe = checkpoint.read_bytes(converted)
             if hashlib.sha256(safe).hexdigest() == record.converted_sha256:
                 return checkpoint.read_safetensors(safe, official.name), record.sha256
-            _log.warning("%s was changed since it was written; it is made anew.", converted)
+            log.warning("%s was changed since it was written; it is made anew.", converted)
         if data is None:
             data = _fetched(official, folder, sha256, record)
         read = checkpoint.read_torch(data, official.name, trusted=True)
@@ -95,7 +95,7 @@ def obtain(
         _write(converted, safe)
         digest = hashlib.sha256(data).hexdigest()
         if sha256 is None:
-            _log.warning(
+            log.warning(
                 "No digest is published for %s: recorded %s in %s.",
                 *(official.filename, digest, folder / RECORDS),
             )

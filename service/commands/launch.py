@@ -38,7 +38,6 @@ def launch(settings: Settings, host: str, port: int) -> None:
         f"  score:    curl -sf -F image=@FILE {address}/predict\n"
         f"  heat map: curl -sf -F image=@FILE {address}/gradcam -o gradcam_result.png\n"
         f"  ready:    curl -sf {address}/readyz",
-        err=True,
     )
     bentoml = Path(sys.executable).with_name("bentoml")
     arguments = ["serve", SERVICE, "--host", host, "--port", str(port)]

@@ -96,7 +96,10 @@ class Predictor:
             InferenceFailed: A logit is not finite.
         """
         if not math.isfinite(sum(logits.tolist())):
-            raise InferenceFailed("The network gave no finite answer for this image.")
+            raise InferenceFailed(
+                "The network gave no finite answer for this image.",
+                sha256_pixels=prepared.image.sha256_pixels,
+            )
         found = findings(logits, self.manifest.labels, self._operating_points)
         return put_together(found, prepared.image, self.model, prepared.warnings)
 

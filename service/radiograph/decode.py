@@ -26,7 +26,7 @@ _SIGNATURES = (
 
 _READ_HERE = "send DICOM, PNG, JPEG, TIFF, WebP or JPEG 2000"
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger("cxr.decode")
 
 
 def sniff(data: bytes) -> str | None:
@@ -87,9 +87,10 @@ def decode(
     except CxrError:
         raise
     except MemoryError as error:
+        log.warning("no memory to decode a %s file", form, exc_info=error)
         raise TooLarge("Decoding the image takes more memory than there is.") from error
     except Exception as error:
         # Pillow, pydicom and the codecs raise nearly every class there is on damaged data, so
         # the edge is drawn here. The message stays out of the log: it may quote the file.
-        logger.info("damaged %s: %s", form, type(error).__name__)
+        log.info("damaged %s file", form, exc_info=error)
         raise TruncatedImage("The image is damaged or ends early.", format=form) from error

@@ -90,7 +90,12 @@ class ModelInput:
     @property
     def sha256(self) -> str:
         """Digest of the pixels that are scored: SHA-256 of their little-endian float32 bytes."""
-        return hashlib.sha256(np.ascontiguousarray(self.pixels, "<f4").data).hexdigest()
+        return pixel_digest(self.pixels)
+
+
+def pixel_digest(pixels: np.ndarray) -> str:
+    """Digest of pixels that are scored: SHA-256 of their little-endian float32 bytes."""
+    return hashlib.sha256(np.ascontiguousarray(pixels, "<f4").data).hexdigest()
 
 
 def preprocess(radiograph: Radiograph) -> ModelInput:

@@ -8,6 +8,7 @@ follows the load by itself, and there is no window to tune.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -21,6 +22,8 @@ import numpy as np
 
 from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Unavailable
 from service.serving.isolated_batch import BatchOutputs, run_isolated
+
+log = logging.getLogger("cxr.batching")
 
 Said = TypeVar("Said")
 Settled = tuple["asyncio.Future[ImageOutputs]", "ImageOutputs | Exception"]
@@ -254,7 +257,10 @@ class MicroBatcher:
             of_part = list(islice(images, part.size))
             settled: list[Settled]
             if isinstance(part.outputs, InferenceFailed):
-                settled = [(of_part[0].answer, part.outputs)]
+                fault, cause = part.outputs, part.outputs.__cause__
+                # A runtime sees pixels only, so its message cannot quote more of the file.
+                log.error("the network failed: %s", cause, exc_info=cause, extra=fault.detail)
+                settled = [(of_part[0].answer, fault)]
             else:
                 outputs = zip(part.outputs.logits, part.outputs.cams, strict=True)
                 settled = [

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from service.errors import InferenceFailed
+from service.radiograph.preprocess import pixel_digest
 
 
 class BatchOutputs(Protocol):
@@ -60,7 +61,9 @@ def run_isolated(
             yield from run_isolated(run, images[:half])
             yield from run_isolated(run, images[half:])
             return
-        fault = InferenceFailed("The network could not be run on this image.")
+        fault = InferenceFailed(
+            "The network could not be run on this image.", sha256_pixels=pixel_digest(images[0])
+        )
         fault.__cause__ = error
         yield BatchPart(1, started, time.monotonic() - started, fault)
         return

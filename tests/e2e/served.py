@@ -21,7 +21,13 @@ START_LIMIT = 90.0
 
 @dataclass(frozen=True)
 class Served:
-    """A running service."""
+    """A running service.
+
+    Attributes:
+        url: Where it answers.
+        process: The supervising process.
+        log: What it and its workers write on standard error.
+    """
 
     url: str
     process: subprocess.Popen
@@ -46,12 +52,12 @@ def serving(
     log = folder / "serve.log"
     settings = {"BENTOML_HOME": str(folder / "bentoml"), "CXR_BUNDLE": str(bundle), **environment}
     cxr = Path(sys.executable).with_name("cxr")
-    with log.open("wb") as output:
+    with log.open("wb") as errors, (folder / "serve.out").open("wb") as output:
         process = subprocess.Popen(
             [cxr, "serve", "--port", str(port)],
             env=os.environ | settings,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             cwd=folder,
         )
     url = f"http://127.0.0.1:{port}"

@@ -1,11 +1,15 @@
 """What surrounds an answer: headers, identifiers, logs, metrics, and what slow callers cost."""
 
+import io
 import json
 import re
 import socket
 import time
+from collections.abc import Callable
 
+import numpy as np
 import pytest
+from PIL import Image
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -57,16 +61,25 @@ def test_other_origins_are_not_let_in(client):
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def lines(served, request_id: str, count: int = 1) -> list[dict]:
-    """The lines of log of one request, once there are as many as its services write."""
+def logged(served, wanted: Callable[[dict], bool], count: int = 1) -> list[dict]:
+    """All lines of standard error, every one JSON, once there are `count` that are wanted."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        log = served.log.read_text(errors="replace").splitlines()
-        found = [json.loads(line) for line in log if f'"request_id": "{request_id}"' in line]
-        if len(found) >= count:
-            return found
+        whole, _, _ = served.log.read_text().rpartition("\n")
+        log = [json.loads(line) for line in whole.split("\n")]
+        if sum(map(wanted, log)) >= count:
+            return log
         time.sleep(0.02)
-    raise AssertionError("the request was not logged")
+    raise AssertionError("it was not logged")
+
+
+def lines(served, request_id: str, count: int = 1) -> list[dict]:
+    """The lines of log of one request, once there are as many as its services write."""
+
+    def of_request(line: dict) -> bool:
+        return line.get("request_id") == request_id and line["message"] == "request"
+
+    return [line for line in logged(served, of_request, count) if of_request(line)]
 
 
 def test_a_prediction_is_one_line_of_log(served, client, phantom_png):
@@ -104,15 +117,43 @@ def test_a_heat_map_is_a_line_of_each_service(served, client):
     assert found == {"explainer": "not_an_image", "cxr-pneumonia": "not_an_image"}
 
 
-def test_every_line_of_log_is_json(served, client):
-    """Whatever writes to the log, also where it is fed garbage, writes JSON and no content."""
+def damaged_tiffs() -> dict[str, bytes]:
+    """TIFF files on which Pillow warns and libtiff prints, none of which can be read."""
+    values = np.random.default_rng(1).integers(0, 256, (300, 300), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "TIFF", compression="tiff_adobe_deflate")
+    data = bytearray(buffer.getvalue())
+    cut = bytes(data[:-60])
+    data[40:400] = bytes(360)
+    return {"damaged": bytes(data), "cut": cut}
+
+
+def test_every_line_of_standard_error_is_json(served, client):
+    """From the first line on all that is written is JSON, whatever is sent: a form that is garbage,
+    and TIFF files on which Pillow warns and libtiff prints; and nothing of their names or content.
+    """
     body = b"--b\r\nContent-Dispo\xffsition: x\r\n\r\nGARBAGE\r\n--b--\r\n"
     kind = {"content-type": "multipart/form-data; boundary=b", "x-request-id": "e2e-garbage"}
     assert client.post("/predict", content=body, headers=kind).status_code == 400
     lines(served, "e2e-garbage")
-    log = served.log.read_text().splitlines()
-    start = next(at for at, line in enumerate(log) if line.startswith("{"))
-    assert [line for line in log[start:] if line and not line.startswith("{")] == []
+    for path in ("/predict", "/gradcam"):
+        for name, data in damaged_tiffs().items():
+            request_id = f"e2e{path.replace('/', '-')}-{name}"
+            answer = client.post(
+                path,
+                files={"image": (f"DOE^JANE-{name}.tif", data)},
+                headers={"x-request-id": request_id},
+            )
+            assert answer.status_code == 400
+            lines(served, request_id)
+
+    def printed_by_libtiff(line: dict) -> bool:
+        return line["logger"] == "cxr.stderr" and line["message"].startswith("ZIPDecode: ")
+
+    log = logged(served, printed_by_libtiff, 2)  # one of each process
+    warned = [line["place"] for line in log if line["logger"] == "cxr.warnings"]
+    assert any("PIL/TiffImagePlugin.py" in place for place in warned)
+    assert not [line for line in log if "DOE" in json.dumps(line) or "GARBAGE" in json.dumps(line)]
 
 
 def test_unknown_paths_are_one_series(client):

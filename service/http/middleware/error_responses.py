@@ -56,10 +56,12 @@ class ErrorResponse(_Shaped, JSONResponse):
 
     def __init__(self, fault: CxrError) -> None:
         super().__init__(fault.body(), status_code=fault.status, headers=fault.headers)
-        self._code = fault.code
+        self._noted = {"outcome": fault.code}
+        if digest := fault.detail.get("sha256_pixels"):  # which a line with the cause has too
+            self._noted["sha256_pixels"] = digest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record(scope)["outcome"] = self._code
+        record(scope).update(self._noted)
         await super().__call__(scope, receive, send)
 
 
