@@ -49,6 +49,11 @@ IN_FLIGHT = Gauge(
     ["service", "path"],
     multiprocess_mode="livesum",
 )
+API_KEYS_STALE = Gauge(
+    "cxr_api_keys_stale",
+    "1 while the file of API keys cannot be used and the keys read before stay good.",
+    multiprocess_mode="livemax",
+)
 REJECTIONS = Counter(
     "cxr_rejections", "Requests turned away, by the error's code.", ["service", "code"]
 )

@@ -57,3 +57,16 @@ def test_keys_are_rotated_by_rewriting_the_file(guarded, phantom_png):
     finally:
         keys.write_text(kept)
     assert "rotated-in" not in served.log.read_text()
+
+
+def test_a_ruined_file_of_keys_is_seen_by_monitoring(guarded):
+    """While the file is empty the old keys stay good and /metrics says so; then it does no more."""
+    served, keys = guarded
+    kept = keys.read_text()
+    try:
+        keys.write_text("")
+        assert ask(served, "/predict", b"x", "first").status_code == 415
+        assert "\ncxr_api_keys_stale 1.0\n" in httpx.get(f"{served.url}/metrics").text
+    finally:
+        keys.write_text(kept)
+    assert "\ncxr_api_keys_stale 0.0\n" in httpx.get(f"{served.url}/metrics").text

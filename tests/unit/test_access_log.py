@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from service.errors import NotAnImage, Overloaded
+from service.errors import InferenceFailed, NotAnImage, Overloaded
 from service.http.middleware.access_log import AccessLog, record
 from service.http.middleware.error_responses import ErrorResponse
 
@@ -25,6 +25,10 @@ async def fine(request):
 
 async def refused(_):
     return ErrorResponse(NotAnImage("No image."))
+
+
+async def unanswered(_):
+    return ErrorResponse(InferenceFailed("The network failed.", sha256_pixels="ab12"))
 
 
 async def turned_away(_):
@@ -41,6 +45,7 @@ app = Starlette(
         for path, answer in (
             ("/predict", fine),
             ("/gradcam", refused),
+            ("/unanswered", unanswered),
             ("/readyz", fine),
             ("/full", turned_away),
         )
@@ -86,6 +91,12 @@ async def test_a_fault_is_told_by_its_code(lines):
     assert (await ask("/gradcam")).status_code == 415
     assert lines()[0].outcome == "not_an_image"
     assert count("cxr_rejections_total", code="not_an_image") == before + 1
+
+
+async def test_a_fault_of_an_image_is_logged_with_the_digest_of_its_pixels(lines):
+    """A request on whose pixels the network failed has their digest, as the line of the cause."""
+    await ask("/unanswered")
+    assert (lines()[0].outcome, lines()[0].sha256_pixels) == ("inference_failed", "ab12")
 
 
 async def test_an_unknown_path_is_one_label(lines):

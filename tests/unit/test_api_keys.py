@@ -1,9 +1,12 @@
 """API keys: which are accepted, and on which address a service without keys answers."""
 
 import hashlib
+import logging
+from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -41,18 +44,50 @@ def test_a_rewritten_file_counts_at_once(file):
     """A key that is added to the file is good and one that is taken out is not, without restart."""
     keys = ApiKeys(file)
     write(file, digest("three"))
+    keys.refresh()
     assert [keys.accepts(key) for key in ("one", "three")] == [False, True]
 
 
-@pytest.mark.parametrize("ruin", ["gone", "no digests"])
-def test_a_ruined_file_changes_nothing(file, ruin):
-    """While the file cannot be read the keys known so far stay good and no other becomes so."""
+RUINS = {
+    "gone": (Path.unlink, "No such file or directory"),
+    "empty": (write, "it holds no digest"),
+    "mistyped": (lambda file: write(file, "two"), "line 1 is no SHA-256 digest of a key"),
+}
+
+
+def stale() -> float | None:
+    return REGISTRY.get_sample_value("cxr_api_keys_stale")
+
+
+@pytest.mark.parametrize(("ruin", "reason"), RUINS.values(), ids=list(RUINS))
+async def test_a_ruined_file_changes_no_key_and_is_told(file, caplog, ruin, reason):
+    """While the file cannot be used the keys known so far stay good and no other becomes so; it is
+    one error in the log, however many ask, and a gauge of 1 until a good file is back."""
+    app = guarded(ApiKeys(file))
+    caplog.set_level(logging.INFO, "cxr.keys")
+    ruin(file)
+    assert (await ask(app, "/metrics")).status_code == 200
+    assert stale() == 1
+    asked = [await ask(app, headers={"X-API-Key": key}) for key in ("one", "three") * 3]
+    assert [answer.status_code for answer in asked] == [200, 401] * 3
+    (line,) = caplog.records
+    assert line.levelname == "ERROR"
+    assert line.getMessage().startswith("CXR_API_KEYS_FILE: ")
+    assert line.getMessage().endswith(f"{reason}; the keys known so far stay good")
+    write(file, digest("three"))
+    assert (await ask(app, headers={"X-API-Key": "three"})).status_code == 200
+    assert stale() == 0
+    assert [line.levelname for line in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_each_ruin_is_told(file, caplog):
+    """A file that was ruined is looked at again when it is ruined otherwise."""
     keys = ApiKeys(file)
-    if ruin == "gone":
-        file.unlink()
-    else:
-        write(file, "not a digest")
-    assert [keys.accepts(key) for key in ("one", "three")] == [True, False]
+    for ruin, reason in RUINS.values():
+        ruin(file)
+        keys.refresh()
+        assert reason in caplog.records[-1].getMessage()
+    assert len(caplog.records) == len(RUINS)
 
 
 @pytest.mark.parametrize(
@@ -144,3 +179,41 @@ async def test_a_service_without_keys_serves_its_own_machine(server, anonymous, 
     """Without keys an outside address answers nobody, unless that is waived."""
     answer = await ask(guarded(None, allow_anonymous=anonymous), server=server)
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Forwarded: for=192.0.2.60",
+        "X-Forwarded-For: 192.0.2.60",
+        "X-Real-IP: 192.0.2.60",
+        "Via: 1.1 p",
+    ],
+)
+@pytest.mark.parametrize(
+    ("anonymous", "status"), [(False, 401), (True, 200)], ids=["guarded", "waived"]
+)
+async def test_without_keys_a_proxy_on_the_same_machine_is_refused(header, anonymous, status):
+    """Without keys a request that another machine sent through a local proxy is 401 and says how to
+    serve it, unless that is waived."""
+    name, _, value = header.partition(": ")
+    answer = await ask(guarded(None, allow_anonymous=anonymous), headers={name: value})
+    assert answer.status_code == status
+    if status == 401:
+        message = answer.json()["error"]["message"]
+        assert message == (
+            "This service has no API keys and answers its own machine only, and a proxy sent this "
+            f"request for another (header {name}): set CXR_API_KEYS_FILE, or "
+            "CXR_ALLOW_ANONYMOUS=true."
+        )
+
+
+@pytest.mark.parametrize("keyed", [True, False], ids=["with keys", "a probe"])
+async def test_a_proxy_passes_with_a_key_and_to_probes(file, keyed):
+    """Behind a proxy a known key is as good as without one, and probes are answered to anybody."""
+    headers = {"X-Forwarded-For": "192.0.2.60"}
+    if keyed:
+        answer = await ask(guarded(ApiKeys(file)), headers=headers | {"X-API-Key": "one"})
+    else:
+        answer = await ask(guarded(None), "/readyz", headers=headers)
+    assert answer.text == "fine"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import logging
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import SettingRefused, Unauthorised
 from service.http import page_files
 from service.http.middleware.error_responses import ErrorResponse
+from service.metrics import API_KEYS_STALE
+
+log = logging.getLogger("cxr.keys")
 
 HEADER = "x-api-key"
 OPEN_PATHS = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
@@ -24,6 +28,11 @@ OPEN_WITH_KEYS = page_files.PATHS
 """Answered without a key where keys are configured: a browser asks for a page before anybody
 can type one. What the page shows of radiographs and of the model needs the key."""
 
+FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP")
+"""Headers by which a proxy says that a request is another machine's (RFC 7239, RFC 9110 section
+7.6.3, and the two names that came before them)."""
+
+_REMEDY = "set CXR_API_KEYS_FILE, or CXR_ALLOW_ANONYMOUS=true."
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -49,19 +58,23 @@ class ApiKeys:
         self._path = path
         self._stamp = self._current_stamp()
         self._digests = self._read()
+        self._refusal: str | None = None
 
-    def _current_stamp(self) -> tuple[int, int, int]:
+    def _current_stamp(self) -> tuple[int, int, int] | None:
+        """What changes when the file does; None while it is not there."""
         try:
             status = self._path.stat()
-        except OSError as error:
-            raise SettingRefused(f"CXR_API_KEYS_FILE: {self._path}: {error.strerror}") from error
+        except OSError:
+            return None
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _read(self) -> tuple[str, ...]:
         found = []
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise SettingRefused(f"CXR_API_KEYS_FILE: {self._path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise SettingRefused(f"CXR_API_KEYS_FILE: {self._path} cannot be read") from error
         for number, line in enumerate(lines, 1):
             word = line.split(maxsplit=1)[0].lower() if line.strip() else "#"
@@ -76,17 +89,31 @@ class ApiKeys:
             raise SettingRefused("CXR_API_KEYS_FILE: it holds no digest")
         return tuple(found)
 
-    def accepts(self, key: str) -> bool:
-        """Whether a key is one of those in the file as it is now.
+    def refresh(self) -> None:
+        """Read the file again if it changed since it was last looked at.
 
-        A file that has become unreadable changes nothing: the keys known so far stay good.
+        A file that cannot be used leaves the keys known so far good: a slip in a rotation must not
+        shut everybody out. It is tried again each time, and is one error in the log each time that
+        it changes or that the reason does; cxr_api_keys_stale is 1 until it can be used.
         """
+        stamp = self._current_stamp()
+        changed = stamp != self._stamp
+        if not changed and self._refusal is None:
+            return
+        self._stamp = stamp
         try:
-            stamp = self._current_stamp()
-            if stamp != self._stamp:
-                self._digests, self._stamp = self._read(), stamp
-        except SettingRefused:
-            pass
+            self._digests = self._read()
+        except SettingRefused as fault:
+            if changed or fault.message != self._refusal:
+                log.error("%s; the keys known so far stay good", fault.message)
+            self._refusal = fault.message
+        else:
+            log.info("API keys were read again", extra={"keys": len(self._digests)})
+            self._refusal = None
+        API_KEYS_STALE.set(self._refusal is not None)
+
+    def accepts(self, key: str) -> bool:
+        """Whether a key is one of those in the file as it was last read."""
         offered = digest(key)
         # Every digest is compared, so that the time taken does not tell which one was near.
         same = [hmac.compare_digest(offered, known) for known in self._digests]
@@ -106,7 +133,8 @@ class ApiKeyRequired:
     """Middleware that asks for a key.
 
     Without a file of keys only loopback is served, unless that is waived: a service that was
-    bound to an outside address by mistake answers nobody.
+    bound to an outside address by mistake answers nobody, and neither do callers behind a proxy on
+    the same machine pass for local ones where the proxy says whom it stands for.
 
     Args:
         app: What it wraps.
@@ -120,26 +148,36 @@ class ApiKeyRequired:
         self._allow_anonymous = allow_anonymous
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._may_pass(scope):
+        if self._keys is not None:
+            self._keys.refresh()  # whoever asks: the gauge is read by requests that need no key
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        if self._keys is None:
-            message = (
-                "This service has no API keys configured and answers its own machine only: set "
-                "CXR_API_KEYS_FILE, or CXR_ALLOW_ANONYMOUS=true."
-            )
+        reason = self._why_not(scope)
+        if reason is None:
+            await self._app(scope, receive, send)
         else:
-            message = "Send a known API key in the header X-API-Key."
-        await ErrorResponse(Unauthorised(message))(scope, receive, send)
+            await ErrorResponse(Unauthorised(reason))(scope, receive, send)
 
-    def _may_pass(self, scope: Scope) -> bool:
+    def _why_not(self, scope: Scope) -> str | None:
+        """Why a request is refused; None where it is not."""
+        headers = HTTPConnection(scope).headers
         if self._keys is not None:
             if scope["path"] in OPEN_WITH_KEYS and scope["method"] in ("GET", "HEAD"):
-                return True
-            key = HTTPConnection(scope).headers.get(HEADER)
-            return key is not None and self._keys.accepts(key)
+                return None
+            key = headers.get(HEADER)
+            known = key is not None and self._keys.accepts(key)
+            return None if known else "Send a known API key in the header X-API-Key."
         if self._allow_anonymous:
-            return True
+            return None
         server = scope.get("server")
         # A local socket has no port: it is reached through the gateway only.
-        return server is None or server[1] is None or is_loopback(server[0])
+        local = server is None or server[1] is None or is_loopback(server[0])
+        if not local:
+            return f"This service has no API keys and answers its own machine only: {_REMEDY}"
+        if forwarded := next((name for name in FORWARDED if name in headers), None):
+            return (
+                "This service has no API keys and answers its own machine only, and a proxy sent "
+                f"this request for another (header {forwarded}): {_REMEDY}"
+            )
+        return None
