@@ -17,7 +17,7 @@ log = logging.getLogger("cxr.edge")
 _MARK = "cxr.fault"
 """Set in the scope of a request whose error answer is in our shape already."""
 
-_CODES = {
+CODES = {
     400: "malformed_request",
     401: "unauthorised",
     404: "not_found",
@@ -29,7 +29,9 @@ _CODES = {
     503: "unavailable",
     504: "deadline_exceeded",
 }
-_MESSAGES = {
+"""The code for each status that the framework may answer by itself."""
+
+MESSAGES = {
     404: "There is nothing at this path.",
     405: "This path does not take this method.",
     429: "The service is busy; try again in a moment.",
@@ -37,6 +39,7 @@ _MESSAGES = {
     503: "The service is not ready.",
     504: "No answer by the deadline.",
 }
+"""The message likewise; the status's own phrase where there is none."""
 
 
 class _Shaped(Response):
@@ -112,8 +115,8 @@ async def _send_shaped(send: Send, status: int, allow: bytes) -> None:
     body = json.dumps(
         {
             "error": {
-                "code": _CODES.get(status, phrase.lower().replace(" ", "_")),
-                "message": _MESSAGES.get(status, f"{phrase}."),
+                "code": CODES.get(status, phrase.lower().replace(" ", "_")),
+                "message": MESSAGES.get(status, f"{phrase}."),
                 "detail": {},
             }
         }
