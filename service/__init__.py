@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Nothing is sent to anybody. ONNX Runtime 1.32 keeps events on disk and sends them to its maker
 # unless this is set before it is imported; OpenVINO tells Google Analytics that it was imported

@@ -73,6 +73,7 @@ def serving(
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
         for child in children:
             if child.is_running():
                 child.kill()
