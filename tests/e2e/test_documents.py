@@ -36,6 +36,9 @@ NOT_RUN = {
     ),
     "cxr export --weights demo": "takes a minute; the fixture `demo_bundle` makes the same export",
     "cxr bench runtimes": "measures for minutes; the export measures the same in short turns",
+    "cxr score archive --out results.parquet --engine ray --workers 2": (
+        "starts a cluster; tests/unit/test_archive_ray.py runs the same command"
+    ),
     "CXR_API_KEYS_FILE=api-keys cxr serve --host 0.0.0.0": NO_END,
 }
 """Commands that are not run, and why."""
