@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from service.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 
 DOCUMENTS = (
@@ -136,3 +138,15 @@ def test_layers_are_those_of_the_contract(package):
         )
     ]
     assert listed == [layer.split(" | ") for layer in layers]
+
+
+def test_settings_that_are_named_exist():
+    """A document names no environment variable that is no setting."""
+    settings = {f"CXR_{name.upper()}" for name in Settings.model_fields}
+    read_by_tests = {"CXR_XRAYS"}
+    named = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"CXR_[A-Z_]*[A-Z]", document.read_text(encoding="utf-8"))
+    }
+    assert named - settings - read_by_tests == set()
