@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 
+from service import metrics
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,3 +153,19 @@ def test_settings_that_are_named_exist():
         for name in re.findall(r"CXR_[A-Z_]*[A-Z]", document.read_text(encoding="utf-8"))
     }
     assert named - settings - read_by_tests == set()
+
+
+def test_every_metric_is_described():
+    """docs/operations.md lists each metric as Prometheus names it, with its labels."""
+    exported = {
+        (metric._name + ("_total" if isinstance(metric, Counter) else ""), metric._labelnames)
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+    }
+    assert exported
+    described = {
+        (row[0].strip("`"), tuple(re.findall(r"`(\w+)`", row[1])))
+        for row in rows(ROOT / "docs" / "operations.md")
+        if row[0].startswith("`cxr_")
+    }
+    assert exported - described == set()
