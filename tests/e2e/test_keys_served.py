@@ -65,7 +65,7 @@ def test_a_ruined_file_of_keys_is_seen_by_monitoring(guarded):
     kept = keys.read_text()
     try:
         keys.write_text("")
-        assert ask(served, "/predict", b"x", "first").status_code == 415
+        assert ask(served, "/predict", b"x", "second").status_code == 415
         assert "\ncxr_api_keys_stale 1.0\n" in httpx.get(f"{served.url}/metrics").text
     finally:
         keys.write_text(kept)
