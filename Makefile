@@ -1,5 +1,6 @@
 # make serve    set up, export the embedded demo model if it is not there, start the service
 # make test     set up, run every test
+# make test-without-vnni   the same as on a processor that has neither VNNI nor bfloat16 (Linux)
 # make check    set up, run the linters and the type checker
 # make bench    measure beside what a user would build instead, and against cores and image size
 # make bento    export the demo model if it is not there, pack it with what serves it into a bento
@@ -26,13 +27,21 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BUNDLE ?= models/demo
 PACK = $(BIN)/python -m export.bento --bundle $(BUNDLE) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
 
-.PHONY: serve test check format bench bento context image lock deploy-check policies clean
+.PHONY: serve test test-without-vnni check format bench bento context image lock deploy-check policies clean
 
 serve: models/demo/manifest.json
 	$(BIN)/cxr serve --port $(PORT)
 
+# TESTS=tests/unit runs only those.
 test: $(VENV)/ready
-	$(BIN)/pytest
+	$(BIN)/pytest $(TESTS)
+
+# Nothing below this command sees the processor's own list of flags.
+test-without-vnni: $(VENV)/ready
+	mkdir -p build
+	sed -E 's/ (avx512_vnni|avx_vnni|avx512_bf16|amx_[a-z0-9_]+)//g' /proc/cpuinfo > build/cpuinfo
+	ONEDNN_MAX_CPU_ISA=AVX2 unshare --mount --map-root-user sh -c \
+	  'mount --bind build/cpuinfo /proc/cpuinfo && exec "$$@"' sh $(BIN)/pytest $(TESTS)
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
