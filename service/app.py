@@ -23,6 +23,7 @@ from service.explain.fields import (
     read_served_prediction,
 )
 from service.http.batch_answer import BatchAnswer, answer_each
+from service.http.cors import CrossOrigin
 from service.http.direct_routes import DirectRoutes, RouteTable
 from service.http.disconnect import cancel_on_disconnect
 from service.http.explainer_client import ExplainerClient, explainer_address
@@ -75,6 +76,7 @@ def _with_middleware(
         AccessLog, service=service.name, paths=_PATHS, log_requests=settings.log_requests
     )
     service.add_asgi_middleware(SecurityHeaders)
+    service.add_asgi_middleware(CrossOrigin)
     service.add_asgi_middleware(ErrorResponses)
     service.add_asgi_middleware(ApiKeyRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
     service.add_asgi_middleware(AdmissionControl, admission=admission, paths=work)
