@@ -1,4 +1,7 @@
-"""`cxr bench serve`: the service under load and under faults, against its own runtime."""
+"""The service under load and under faults, against its own runtime; of a checkout only.
+
+`python -m bench.serve` in the root of the checkout; it needs the packages of `export`.
+"""
 
 from __future__ import annotations
 
@@ -146,3 +149,7 @@ def serve(
     missed = [one for one in summaries if one.held is False]
     if missed:
         raise click.ClickException(f"{len(missed)} of the bounds were not kept")
+
+
+if __name__ == "__main__":
+    serve()

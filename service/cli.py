@@ -31,7 +31,6 @@ def cxr() -> None:
       cxr evaluate DATA               say how good the answers are on labelled radiographs
       cxr card                        write the model card
       cxr bench runtimes              time every way to run the model on this machine
-      cxr bench serve                 load the HTTP service and its faults, against its runtime
 
     Exit status: 0 done, 1 failed with the reason on standard error, 2 wrong usage.
     Research software, not for clinical use.
@@ -46,8 +45,6 @@ cxr.add_command(serve)
 cxr.add_command(bench)
 for _point in entry_points(group="cxr.commands"):
     cxr.add_command(_point.load())
-for _point in entry_points(group="cxr.bench"):
-    bench.add_command(_point.load())
 
 
 def main() -> None:
