@@ -26,6 +26,7 @@ NO_END = "serves until it is stopped; the fixture `served` runs `cxr serve`"
 NOT_RUN = {
     "make serve": NO_INDEX,
     "make test": "runs these very tests",
+    "make test-without-vnni": "runs these very tests",
     "make check": NO_INDEX,
     "make format": NO_INDEX,
     "make bench": NO_INDEX,
