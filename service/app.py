@@ -23,7 +23,7 @@ from service.explain.fields import (
     read_served_prediction,
 )
 from service.http.batch_answer import BatchAnswer, answer_each
-from service.http.cors import CrossOrigin
+from service.http.middleware.cors import CrossOrigin
 from service.http.direct_routes import DirectRoutes, RouteTable
 from service.http.disconnect import cancel_on_disconnect
 from service.http.explainer_client import ExplainerClient, explainer_address
