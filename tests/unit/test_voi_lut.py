@@ -3,6 +3,7 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom import uid
 
 from bench.files import dicom
 from service.radiograph.decode import decode
@@ -11,9 +12,9 @@ from service.radiograph.dicom.voi_lut import GreyScale, Lut, Window, map_intensi
 RAMP = np.resize(np.arange(4096), (64, 64)).astype(np.uint16)
 
 
-def grey(values, bits=12, *, voi=True, **attributes):
+def grey(values, bits=12, *, voi=True, syntax=uid.ExplicitVRLittleEndian, **attributes):
     """Grey levels in [0, 1] of a DICOM file with these stored values."""
-    made = decode(dicom(values, bits, **attributes), voi=voi)
+    made = decode(dicom(values, bits, syntax=syntax, **attributes), voi=voi)
     assert made.pixels.min() >= 0
     assert made.pixels.max() <= made.white
     return (made.pixels / made.white).ravel(), made.source.intensity
@@ -131,9 +132,9 @@ def test_padding_is_black(photometric):
     np.testing.assert_allclose(found[64:], expected[64:], atol=1e-5)
 
 
-def _sequence(entries, first, bits):
+def _sequence(entries, first, bits, vr="US"):
     item = pydicom.Dataset()
-    item.LUTDescriptor = [len(entries), first, bits]
+    item.add_new("LUTDescriptor", vr, [len(entries), first, bits])
     item.LUTData = np.asarray(entries, "<u2").tobytes()
     item["LUTData"].VR = "OW"
     return [item]
@@ -146,6 +147,56 @@ def test_a_voi_lut_is_looked_up():
     expected = entries[np.clip(RAMP.ravel().astype(int) - 1000, 0, 99)] / 4095
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert words == "VOI LUT"
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+@pytest.mark.parametrize(("vr", "first"), [("SS", -1024), ("US", 64512)])
+def test_a_voi_lut_may_begin_below_zero(vr, first, syntax):
+    """Where a rescale makes values negative, a first value mapped of -1024 is -1024 however it is
+    written (PS3.3 C.11.2.1.1), and the table maps what DCMTK's dcmj2pnm maps with it."""
+    found, _ = grey(
+        RAMP,
+        syntax=syntax,
+        RescaleSlope="1",
+        RescaleIntercept="-1024",
+        VOILUTSequence=_sequence(np.arange(4096), first, 12, vr),
+    )
+    np.testing.assert_allclose(found, RAMP.ravel() / 4095, atol=1e-5)
+
+
+def test_a_voi_lut_before_all_values_begins_where_it_is_written():
+    """Without a rescale, a first value mapped of -1024 leaves the table's first 1024 entries
+    unused, as in pydicom's apply_voi_lut."""
+    found, _ = grey(RAMP, VOILUTSequence=_sequence(np.arange(4096), -1024, 12, "SS"))
+    expected = np.minimum(RAMP.ravel() + 1024.0, 4095) / 4095
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_voi_lut_may_begin_above_32767():
+    """A first value mapped of 40000 stays so where values of 16 bits reach it."""
+    values = np.resize(np.arange(65536), (256, 256)).astype(np.uint16)
+    found, _ = grey(values, 16, VOILUTSequence=_sequence(np.arange(4096), 40000, 12))
+    expected = np.clip(values.ravel().astype(int) - 40000, 0, 4095) / 4095
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("peak", "declared", "white"),
+    [(4095, 16, 4095), (2000, 16, 2047), (65535, 16, 65535), (255, 16, 255), (4095, 8, 4095)],
+)
+def test_the_bits_of_a_lut_are_those_of_its_entries(peak, declared, white):
+    """A LUT whose entries are declared as 16 bits, or as fewer than they need, is white at the
+    greatest value of the bits that its entries need, as in Cornerstone."""
+    entries = np.arange(4096) * peak // 4095
+    found, _ = grey(RAMP, VOILUTSequence=_sequence(entries, 0, declared))
+    np.testing.assert_allclose(found, entries[RAMP.ravel()] / white, atol=1e-5)
+
+
+def test_a_lut_that_uses_half_of_its_bits_is_half_as_bright():
+    """A LUT of 12 bits whose entries end at 2000 of 4095 ends at 49 % of white, as in DCMTK."""
+    entries = np.arange(4096) * 2000 // 4095
+    found, _ = grey(RAMP, VOILUTSequence=_sequence(entries, 0, 12))
+    np.testing.assert_allclose(found, entries[RAMP.ravel()] / 4095, atol=1e-5)
 
 
 def test_a_modality_lut_comes_first():

@@ -19,10 +19,13 @@ def grey_scale(
     slope, intercept = real(dataset, "RescaleSlope"), real(dataset, "RescaleIntercept")
     if slope is None or slope == 0:
         slope, intercept = 1.0, intercept if slope is None else 0.0
-    modality_lut = _lut(dataset, "ModalityLUTSequence", signed=module.signed)
-    chosen: Window | Lut | None = _lut(
-        dataset, "VOILUTSequence", signed=module.signed and modality_lut is None
-    )
+    intercept = intercept or 0.0
+    modality_lut = _lut(dataset, "ModalityLUTSequence", module.stored_range)
+    if modality_lut is None:
+        low, high = sorted(end * slope + intercept for end in module.stored_range)
+    else:
+        low, high = float(modality_lut.entries.min()), float(modality_lut.entries.max())
+    chosen: Window | Lut | None = _lut(dataset, "VOILUTSequence", (low, high))
     if chosen is None:
         centre, width = real(dataset, "WindowCenter"), real(dataset, "WindowWidth")
         if centre is not None and width is not None:
@@ -43,7 +46,7 @@ def grey_scale(
         module.signed,
         inverted=module.photometric == "MONOCHROME1" or shape == "INVERSE",
         slope=slope,
-        intercept=intercept or 0.0,
+        intercept=intercept,
         modality_lut=modality_lut,
         voi=chosen,
         padding=_padding(dataset, module),
@@ -52,8 +55,17 @@ def grey_scale(
     return scale, tuple(notes)
 
 
-def _lut(dataset: pydicom.Dataset, name: str, *, signed: bool) -> Lut | None:
-    """Read the first look-up table of a sequence (PS3.3 C.11.1.1, C.11.2.1.1)."""
+def _lut(dataset: pydicom.Dataset, name: str, inputs: tuple[float, float]) -> Lut | None:
+    """Read the first look-up table of a sequence (PS3.3 C.11.1.1, C.11.2.1.1).
+
+    Args:
+        dataset: The file's.
+        name: Of the sequence.
+        inputs: Least and greatest value that the table can be asked for.
+
+    Raises:
+        TruncatedImage: The table is shorter than it says, or of a size that none has.
+    """
     sequence = dataset.get(name)
     if not sequence:
         return None
@@ -62,8 +74,6 @@ def _lut(dataset: pydicom.Dataset, name: str, *, signed: bool) -> Lut | None:
         return None
     count, first, bits = (int(v) for v in item.LUTDescriptor)
     count = count % 65536 or 65536  # 0 stands for 65536; some files write it as signed
-    first = first - 65536 if signed and first >= 32768 else first
-    first = first % 65536 if not signed else first
     raw = item.LUTData
     if isinstance(raw, bytes):
         wide = ">u2" if dataset.original_encoding[1] is False else "<u2"
@@ -72,7 +82,25 @@ def _lut(dataset: pydicom.Dataset, name: str, *, signed: bool) -> Lut | None:
         entries = np.array(raw, np.int64) & 0xFFFF
     if not 8 <= bits <= 16 or len(entries) < count:
         raise TruncatedImage("A look-up table of the file is damaged.")
-    return Lut(first, entries[:count].astype(np.uint16), bits)
+    return Lut(_first_mapped(first, count, inputs), entries[:count].astype(np.uint16), bits)
+
+
+def _first_mapped(written: int, count: int, inputs: tuple[float, float]) -> int:
+    """Read the first value mapped of a look-up table, of which files store 16 bits.
+
+    PS3.3 C.11.2.1.1 has it signed where the inputs may be negative, and writers choose the value
+    representation by less: so negative values come as written, and others from 32768 on count as
+    negative where inputs can be. A table that lies wholly beside its inputs makes an image of one
+    grey level; then the other reading is taken where that meets them.
+    """
+    least, most = inputs
+    first = written - 65536 if written >= 32768 and least < 0 else written
+    other = first + 65536 if first < 0 else first - 65536
+
+    def meets(start: int) -> bool:
+        return start <= most and start + count - 1 >= least
+
+    return other if not meets(first) and meets(other) else first
 
 
 def _padding(dataset: pydicom.Dataset, module: PixelModule) -> tuple[int, int] | None:

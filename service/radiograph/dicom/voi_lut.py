@@ -63,7 +63,7 @@ class Lut:
     Attributes:
         first: The value that the first entry stands for.
         entries: uint16 (n,).
-        bits: Bits of an entry.
+        bits: Bits of an entry, as the file says.
     """
 
     first: int
@@ -71,9 +71,20 @@ class Lut:
     bits: int
 
     @property
-    def top(self) -> int:
-        """Greatest value of an entry. Some files say 16 bits and fill 12: the data win."""
-        return 2**self.bits - 1
+    def white(self) -> int:
+        """The entry that means white.
+
+        Writers (Agfa's CR above all) call entries of 12 bits entries of 16, the size in which
+        they are stored, and PS3.3 C.11.2.1.1 knows no size but 8 and 16 for most images. So 16
+        bits, and a size that the greatest entry does not fit into, are replaced by the bits of
+        the greatest entry, at least 8: Cornerstone, OHIF's renderer, and Horos take those too.
+        DCMTK takes the size as written, which shows such a file nearly black. Any other size is
+        taken as written: where it says 12 bits and the entries end at half of that, half of
+        white is meant.
+        """
+        needed = int(self.entries.max()).bit_length()
+        trusted = self.bits < 16 and needed <= self.bits
+        return 2 ** (self.bits if trusted else max(8, needed)) - 1
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Entries for values; those before the first and after the last take the ends."""
@@ -163,14 +174,14 @@ def _grey_levels(values: np.ndarray, scale: GreyScale) -> np.ndarray:
     ends = np.array(scale.stored_range, np.float64)
     if scale.modality_lut is not None:
         modality = scale.modality_lut(values)
-        least, most = 0.0, float(scale.modality_lut.top)
+        least, most = 0.0, float(scale.modality_lut.white)
     else:
         modality = values * scale.slope + scale.intercept
         least, most = sorted(ends * scale.slope + scale.intercept)
     if isinstance(scale.voi, Window):
         grey = scale.voi(modality)
     elif scale.voi is not None:
-        grey = np.clip(scale.voi(modality) / scale.voi.top, 0, 1)
+        grey = np.clip(scale.voi(modality) / scale.voi.white, 0, 1)
     else:
         grey = np.clip((modality - least) / (most - least), 0, 1)
     if scale.inverted:
