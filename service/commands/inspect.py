@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -25,10 +26,10 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
     refused here with the same reason.
     """
     from service.radiograph.decode import decode
-    from service.radiograph.preprocess import preprocess
+    from service.radiograph.framing import frame
 
-    radiograph = decode(file.read_bytes(), reduce=True, voi=not no_voi)
-    model_input = preprocess(radiograph)
+    framed = frame(decode(file.read_bytes(), reduce=True, voi=not no_voi))
+    radiograph, model_input, exposure = framed.radiograph, framed.input, framed.exposure
     source, geometry = radiograph.source, model_input.geometry
     left, top, right, bottom = geometry.unseen
     seen: dict[str, object] = {
@@ -43,6 +44,7 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
         "view": source.view,
         "orientation": source.orientation,
         "reduction": radiograph.reduction,
+        "exposure": {name: round(level, 3) for name, level in asdict(exposure).items()},
         "crop": {"left": geometry.left, "top": geometry.top, "side": geometry.side},
         "unseen": {"left": left, "top": top, "right": right, "bottom": bottom},
         "input_sha256": model_input.sha256,

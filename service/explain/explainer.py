@@ -22,7 +22,7 @@ from service.network.bundle import Manifest, open_bundle
 from service.network.runtime.torchscript import load_network
 from service.network.scores import op_norm, sigmoid
 from service.radiograph.png import png
-from service.radiograph.preprocess import ModelInput, preprocess
+from service.radiograph.preprocess import ModelInput
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
 
@@ -162,9 +162,10 @@ class TracedExplainer:
             InferenceFailed: The network gave no finite answer.
         """
         request = map_request(self.manifest.labels, target, method, layer)
-        radiograph = self.reader.read(data, reduce=False)
+        framed = self.reader.read_framed(data, reduce=False)
+        radiograph = framed.radiograph
         orientation = directions(radiograph.source.orientation)
-        found = self.explanation(preprocess(radiograph), request, patient_orientation=orientation)
+        found = self.explanation(framed.input, request, patient_orientation=orientation)
         model = model_answer(self.manifest, self.manifest.variant("torchscript"))
         picture = draw(radiograph, found, model, opacity)
         return Drawn(

@@ -13,9 +13,8 @@ from service.explain.fields import ExplainFields, ServedPrediction
 from service.explain.hotspot import directions
 from service.media_types import DICOM, JSON, PNG
 from service.network.answer import ModelAnswer, image_answer, model_answer
+from service.radiograph.framing import FramedRadiograph
 from service.radiograph.png import png
-from service.radiograph.preprocess import ModelInput, preprocess
-from service.radiograph.radiograph import Radiograph
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class Reply:
 
 @dataclass(frozen=True, eq=False)
 class _Explained:
-    radiograph: Radiograph
-    input: ModelInput
+    framed: FramedRadiograph
     explanation: Explanation
     model: ModelAnswer
 
@@ -55,7 +53,8 @@ def heat_map_reply(
         ServerFault: The network failed.
     """
     found = _explain(explainer, data, fields, served, full=True)
-    drawn = draw(found.radiograph, found.explanation, found.model, fields.opacity, fields.captions)
+    radiograph = found.framed.radiograph
+    drawn = draw(radiograph, found.explanation, found.model, fields.opacity, fields.captions)
     if not dicom:
         return Reply(png(drawn), PNG)
     from service.explain.dicom.secondary_capture import secondary_capture
@@ -78,10 +77,9 @@ def explanation_reply(
     """
     found = _explain(explainer, data, fields, served, full=False)
     if not dicom:
-        image = image_answer(found.radiograph, found.input)
-        answer = explanation_answer(
-            found.explanation, image, found.model, found.radiograph.warnings
-        )
+        radiograph = found.framed.radiograph
+        image = image_answer(radiograph, found.framed.input)
+        answer = explanation_answer(found.explanation, image, found.model, radiograph.warnings)
         return Reply(answer.model_dump_json().encode(), JSON)
     from service.explain.dicom.structured_report import structured_report
     from service.explain.dicom.study import source_header
@@ -98,13 +96,12 @@ def _explain(
 ) -> _Explained:
     manifest = explainer.manifest
     request = map_request(manifest.labels, fields.target, fields.method, fields.layer)
-    radiograph = explainer.reader.read(data, reduce=not full)
-    model_input = preprocess(radiograph)
+    framed = explainer.reader.read_framed(data, reduce=not full)
     explanation = explainer.explanation(
-        model_input,
+        framed.input,
         request,
         served_logit=served.logit if served else None,
-        patient_orientation=directions(radiograph.source.orientation),
+        patient_orientation=directions(framed.radiograph.source.orientation),
         measure_faithfulness=fields.faithfulness,
     )
     variant = (
@@ -112,4 +109,4 @@ def _explain(
         if served
         else manifest.variant("torchscript")
     )
-    return _Explained(radiograph, model_input, explanation, model_answer(manifest, variant))
+    return _Explained(framed, explanation, model_answer(manifest, variant))

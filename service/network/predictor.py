@@ -16,7 +16,7 @@ from service.network.runtime import Runtime, open_runtime
 from service.network.runtime.selection import select
 from service.network.scores import findings
 from service.network.variant_speed import choice_warning
-from service.radiograph.preprocess import ModelInput, preprocess
+from service.radiograph.preprocess import ModelInput
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
 
@@ -44,11 +44,11 @@ def prepare(data: bytes, reader: RadiographReader) -> Prepared:
     Raises:
         ClientFault: The file is no radiograph that can be scored; the class says why.
     """
-    radiograph = reader.read(data, reduce=True)
-    model_input = preprocess(radiograph)
+    framed = reader.read_framed(data, reduce=True)
+    radiograph = framed.radiograph
     return Prepared(
-        model_input,
-        image_answer(radiograph, model_input),
+        framed.input,
+        image_answer(radiograph, framed.input),
         radiograph.source.orientation,
         radiograph.warnings,
     )

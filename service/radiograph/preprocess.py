@@ -42,6 +42,11 @@ class Geometry:
         return self.height // 2 - self.side // 2
 
     @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """What the network sees of the source image: left, top, right, bottom; ends excluded."""
+        return self.left, self.top, self.left + self.side, self.top + self.side
+
+    @property
     def unseen(self) -> tuple[int, int, int, int]:
         """Source columns and rows that the network never sees: left, top, right, bottom."""
         right = self.width - self.side - self.left

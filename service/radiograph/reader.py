@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.radiograph.decode import decode
+from service.radiograph.framing import FramedRadiograph, frame
 from service.radiograph.limits import DecodeLimits
 from service.radiograph.radiograph import Radiograph
 from service.settings import Settings
@@ -27,6 +28,13 @@ class RadiographReader:
     def read(self, data: bytes, *, reduce: bool) -> Radiograph:
         """Decode a file; arguments and errors as `service.radiograph.decode.decode` has them."""
         return decode(data, limits=self.limits, reduce=reduce, voi=self.voi, ages=self.ages)
+
+    def read_framed(self, data: bytes, *, reduce: bool) -> FramedRadiograph:
+        """Decode a file and make the network's input of it.
+
+        Arguments and errors as for `read`, and those of `service.radiograph.framing.frame`.
+        """
+        return frame(self.read(data, reduce=reduce))
 
 
 def reader(settings: Settings, ages: tuple[float, float] | None) -> RadiographReader:

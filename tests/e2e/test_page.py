@@ -284,8 +284,9 @@ def _centre(pixels: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def large(tmp_path) -> Path:
-    """2400 x 2000 pixels, black but for a white square in the middle."""
+    """2400 x 2000 pixels, black above and dark below, with a white square in the middle."""
     pixels = np.zeros((2000, 2400), np.uint8)
+    pixels[1000:] = 60
     pixels[950:1050, 1150:1250] = 255
     path = tmp_path / "large.png"
     Image.fromarray(pixels).save(path)
