@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import service
@@ -10,7 +13,7 @@ from service.archive.listing import Listing
 from service.network.predictor import Predictor
 from service.settings import Settings
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of the columns and of the journal; one of another is not continued."""
 
 SHARD = 128
@@ -18,12 +21,15 @@ SHARD = 128
 two cores."""
 
 
+_FILES = ("files", "files_sha256")
+
+
 @dataclass(frozen=True)
 class Pins:
     """What a row depends on, the number of threads and machines not among it.
 
     Attributes:
-        software: Version of this package.
+        software: Version of this package, and a digest of its code.
         layout: `LAYOUT`.
         form: Format of the results.
         target: The finding that structured reports are about; None where none are written.
@@ -37,7 +43,7 @@ class Pins:
         limits: What a file may ask for.
         voi_lut: Whether a DICOM file's VOI LUT is applied.
         files: How many are listed.
-        files_sha256: Digest of the list.
+        files_sha256: Digest of the list: names, sizes and modification times, in order.
     """
 
     software: str
@@ -60,13 +66,33 @@ class Pins:
         return asdict(self)
 
     def differences(self, kept: dict[str, Any]) -> list[str]:
-        """What is otherwise in kept pins, in words; empty where nothing is."""
+        """Everything but the files that kept pins have otherwise, in words."""
         mine = self.as_json()
         return [
             f"{name.replace('_', ' ')}: {kept.get(name, 'not said')} then, {mine[name]} now"
             for name in mine
-            if kept.get(name) != mine[name]
+            if name not in _FILES and kept.get(name) != mine[name]
         ]
+
+    def has_files_of(self, kept: dict[str, Any]) -> bool:
+        """Whether kept pins are of the same files, as they are now and in the same order."""
+        mine = self.as_json()
+        return all(kept.get(name) == mine[name] for name in _FILES)
+
+
+@cache
+def software_version() -> str:
+    """The version of this package and a digest of its Python files.
+
+    The version alone does not change when a checkout does.
+    """
+    folder = Path(service.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        code = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(code)}\n".encode())
+        digest.update(code)
+    return f"{service.__version__}+{digest.hexdigest()[:12]}"
 
 
 def pin(
@@ -80,7 +106,7 @@ def pin(
     """The pins of a run; `shard` is made whole batches, so that a restart batches as before."""
     model = predictor.model
     return Pins(
-        software=service.__version__,
+        software=software_version(),
         layout=LAYOUT,
         form=form,
         target=target,

@@ -19,6 +19,7 @@ class Watched(Protocol):
 
     done: int
     total: int
+    kept: int
 
     def say(self, line: str) -> None: ...
 
@@ -26,12 +27,14 @@ class Watched(Protocol):
 
     def advance(self, files: int) -> None: ...
 
+    def keep(self, files: int) -> None: ...
+
 
 class Lines:
     """A line at the beginning, and one whenever some time has passed."""
 
     def __init__(self) -> None:
-        self.total = self.done = self._before = 0
+        self.total = self.done = self.kept = self._before = 0
         self._began = self._told = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -41,6 +44,9 @@ class Lines:
         self.total, self.done, self._before = total, done, done
         self._began = self._told = time.monotonic()
         self.say(_beginning(total, done))
+
+    def keep(self, files: int) -> None:
+        self.kept = files
 
     def advance(self, files: int) -> None:
         self.done += files

@@ -34,9 +34,10 @@ import ray.data
 
 from service.archive.listing import Task
 from service.archive.local_engine import scoring
+from service.archive.pins import software_version
 from service.archive.shards import Scoring, Shard, score_tasks
 from service.archive.sources import Source
-from service.errors import BundleRefused
+from service.errors import ArchiveRefused, BundleRefused
 from service.network.answer import ModelAnswer
 from service.network.predictor import open_predictor
 from service.network.runtime.threads import usable_cpus
@@ -66,12 +67,20 @@ class Worker:
         settings: As `Settings.model_dump` has them.
         scoring: How files are worked on.
         model: What must answer here as it does where the run was started.
+        software: What must work here as it does there, as `software_version` has it.
 
     Raises:
+        ArchiveRefused: The software here is another one.
         BundleRefused: The bundle here is another one.
     """
 
-    def __init__(self, settings: dict[str, Any], scoring: Scoring, model: ModelAnswer) -> None:
+    def __init__(
+        self, settings: dict[str, Any], scoring: Scoring, model: ModelAnswer, software: str
+    ) -> None:
+        if software_version() != software:
+            raise ArchiveRefused(
+                f"a worker has {software_version()} of this software, not {software}"
+            )
         self._predictor = open_predictor(Settings(**settings))
         self._scoring = scoring
         if self._predictor.model != model:
@@ -116,7 +125,7 @@ class RayEngine:
         items = [
             {
                 "number": task.number,
-                "sources": json.dumps([(source.name, source.path) for source in task.sources]),
+                "sources": json.dumps(task.sources),
             }
             for task in tasks
         ]
@@ -147,6 +156,7 @@ class RayEngine:
             "settings": settings,
             "scoring": scoring(self._settings, self._target, cpus),
             "model": self._model,
+            "software": software_version(),
         }
 
 

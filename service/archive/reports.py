@@ -11,8 +11,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from service.archive.pipeline import ImageEvidence, read_file
-from service.archive.rows import printable
-from service.archive.sources import Source
+from service.archive.sources import Source, printable
 from service.explain.cam.class_map import CAM, class_activation_map
 from service.explain.cam.request import map_request
 from service.explain.explanation import explanation

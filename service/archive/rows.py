@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from service.archive.sources import Source
+from service.archive.sources import Source, printable
 from service.errors import CxrError
 from service.network.answer import ModelAnswer, Prediction
 
@@ -92,11 +91,6 @@ def to_line(row: Row, columns: Sequence[Column]) -> bytes:
     """A row as one line of JSON that has every column; the same row is always the same bytes."""
     full = {column.name: row.get(column.name) for column in columns}
     return json.dumps(full, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def printable(name: str) -> str:
-    r"""A file's name as text: bytes in it that are no UTF-8 are written as `\xff`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _model(model: ModelAnswer) -> Row:

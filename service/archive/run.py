@@ -14,13 +14,15 @@ from typing import Protocol
 from service.archive.durable import sync_folder, write_whole, written_whole
 from service.archive.formats import write
 from service.archive.journal import Journal
-from service.archive.listing import Listing, Task, tasks, write_listing
+from service.archive.listing import Listing, Task, changes, tasks, write_listing
 from service.archive.output import Output, record_of, table_in
 from service.archive.pins import SHARD, Pins, pin
 from service.archive.rows import columns
 from service.archive.shards import Shard
 from service.archive.sources import list_sources
 from service.errors import ArchiveRefused
+from service.explain.cam.class_map import CAM
+from service.explain.cam.request import map_request
 from service.network.bundle import sha256_file
 from service.network.predictor import Predictor
 from service.settings import Settings
@@ -41,6 +43,9 @@ class Watch(Protocol):
     def advance(self, files: int) -> None:
         """Hear of files that are done."""
 
+    def keep(self, files: int) -> None:
+        """Hear how many files are kept of a run that breaks off."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -52,7 +57,8 @@ class RunOptions:
         target: The finding that structured reports are about; None where none are written.
         restart: Drop what an earlier run left unfinished.
         overwrite: Replace finished results.
-        as_listed: Continue with the files as they were listed at the beginning.
+        as_listed: Continue with the files that were listed at the beginning, whatever became of
+            them.
         keep_every: Files after which results are kept for good, made whole batches.
     """
 
@@ -97,7 +103,10 @@ def score_archive(
     Raises:
         ArchiveRefused: There is nothing to score, results of another run are in the way, or
             what is there was made with something else.
+        UnknownTarget: These weights do not name the finding that reports are to be about.
     """
+    if order.target is not None:
+        map_request(predictor.manifest.labels, order.target, CAM)
     place = order.place
     place.out.parent.mkdir(parents=True, exist_ok=True)
     with closing(Journal(place.journal)) as journal:
@@ -119,10 +128,14 @@ def score_archive(
         before = _files_of(done, listing.count, pins.shard)
         watch.begin(listing.count, before)
         started = time.monotonic()
-        for shard in engine(tasks(listing, pins.shard, done), watch.advance):
-            journal.commit(shard.number, shard.lines, shard.reports)
-        seconds = time.monotonic() - started
-        statuses = _put_together(order, predictor, journal, listing, pins)
+        try:
+            for shard in engine(tasks(listing, pins.shard, done), watch.advance):
+                journal.commit(shard.number, shard.lines, shard.reports)
+            seconds = time.monotonic() - started
+            statuses = _put_together(order, predictor, journal, listing, pins)
+        except BaseException:
+            watch.keep(_files_of(journal.done(), listing.count, pins.shard))
+            raise
         journal.remove()
     return Summary(listing.count, statuses, listing.count - before, seconds)
 
@@ -168,9 +181,16 @@ def _finished(order: RunOptions, journal: Journal, pins: Pins) -> Summary | None
             f"{place.out} is there and is not of this program; name another file"
             + ("" if place.is_folder else " or give --overwrite")
         )
-    if differences := pins.differences(record.get("made_with", {})):
+    made_with = record.get("made_with", {})
+    differences = pins.differences(made_with)
+    if not pins.has_files_of(made_with):
+        count = made_with.get("files")
+        moved = f"{count} then, {pins.files} now" if count != pins.files else "changed since"
+        differences.append(f"files: {moved}")
+    if differences:
         raise ArchiveRefused(
-            f"{place.out} is finished and was made otherwise ({'; '.join(differences)}); "
+            f"{place.out} is finished and was made with something else "
+            f"({'; '.join(differences)}); "
             "name another" + ("" if place.is_folder else " file or give --overwrite")
         )
     return Summary(pins.files, record["statuses"], 0, 0.0)
@@ -183,11 +203,15 @@ def _continue_or_begin(
     if kept is None or order.restart:
         return journal.begin(listing, pins.as_json())
     if differences := pins.differences(kept):
-        only_files = all(one.startswith("files") for one in differences)
-        hint = ", --as-listed to go on with the files as they were" if only_files else ""
         raise ArchiveRefused(
-            f"{journal.folder} was begun otherwise ({'; '.join(differences)}); "
-            f"give --restart to begin anew{hint}, or name another file"
+            f"{journal.folder} was started with something else ({'; '.join(differences)}); "
+            "give --restart to begin anew, or name another file"
+        )
+    if not pins.has_files_of(kept):
+        raise ArchiveRefused(
+            f"The files are not those that {journal.folder} was started with: "
+            f"{changes(journal.listing(), listing).in_words()}; give --restart to begin anew, "
+            "--as-listed to go on with the files that were listed, or name another file"
         )
     return replace(listing, file=journal.files)
 

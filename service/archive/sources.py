@@ -13,11 +13,12 @@ import csv
 import glob
 import os
 import sqlite3
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from service.errors import ArchiveRefused
 
@@ -28,8 +29,7 @@ files beside it do not say better."""
 PATH_COLUMN = "path"
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One file to score.
 
     Attributes:
@@ -37,10 +37,15 @@ class Source:
             slashes; as a CSV file has it; or as it was named itself. Where several PATHs were
             named, the PATH stands in front.
         path: Where it is, absolute.
+        size: Bytes, when it was listed; None where it could not be looked at or is no regular
+            file.
+        modified: Modification time in nanoseconds since 1970, likewise.
     """
 
     name: str
     path: str
+    size: int | None = None
+    modified: int | None = None
 
 
 class Seen:
@@ -107,7 +112,7 @@ def _sources(
     elif place.lower().endswith(".csv"):
         yield from _listed(place, bool(front), seen)
     elif seen.add(os.path.realpath(place)):
-        yield Source(_slashes(place), os.path.abspath(place))
+        yield _source(place, place)
 
 
 def _walk(root: str, front: str, seen: Seen, on_skipped: Callable[[str], None]) -> Iterator[Source]:
@@ -122,7 +127,7 @@ def _walk(root: str, front: str, seen: Seen, on_skipped: Callable[[str], None]) 
         try:
             entries = _entries(folder)
         except OSError:
-            yield Source(_slashes(name or folder), os.path.abspath(folder))
+            yield _source(name or folder, folder)
             continue
         below = []
         for entry in entries:
@@ -133,9 +138,9 @@ def _walk(root: str, front: str, seen: Seen, on_skipped: Callable[[str], None]) 
                 on_skipped(_slashes(entry_name))
             elif entry.is_symlink():
                 if seen.add(os.path.realpath(entry.path)):
-                    yield Source(_slashes(entry_name), os.path.abspath(entry.path))
+                    yield _source(entry_name, entry.path)
             elif entry.is_file() and seen.add(os.path.join(real, entry.name)):
-                yield Source(_slashes(entry_name), os.path.abspath(entry.path))
+                yield _source(entry_name, entry.path)
         waiting.extendleft(reversed(below))
 
 
@@ -165,12 +170,28 @@ def _listed(place: str, in_front: bool, seen: Seen) -> Iterator[Source]:
                     raise ArchiveRefused(f"{place}: line {rows.line_num} names no file")
                 path = os.path.join(folder, listed)
                 if seen.add(os.path.realpath(path)):
-                    name = _slashes(path if in_front else listed)
-                    yield Source(name, os.path.abspath(path))
+                    yield _source(path if in_front else listed, path)
     except OSError as error:
         raise ArchiveRefused(f"{place}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ArchiveRefused(f"{place} is no CSV file in UTF-8") from error
+
+
+def printable(name: str) -> str:
+    r"""A file's name as text: bytes in it that are no UTF-8 are written as `\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _source(name: str, path: str) -> Source:
+    """A file as it is now."""
+    name, path = _slashes(name), os.path.abspath(path)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return Source(name, path)
+    if not stat.S_ISREG(status.st_mode):
+        return Source(name, path)
+    return Source(name, path, status.st_size, status.st_mtime_ns)
 
 
 def _slashes(name: str) -> str:

@@ -45,7 +45,7 @@ FORMATS = ("csv", "jsonl", "parquet", "dicom-sr")
 @click.option(
     "--as-listed",
     is_flag=True,
-    help="Continue with the files as they were listed at the beginning, whatever is there now.",
+    help="Continue with the files that were listed at the beginning, whatever became of them.",
 )
 @click.option(
     "--keep-every",
@@ -104,7 +104,8 @@ def score(
 
     Results so far are kept in OUT.partial. After a crash or Ctrl-C the same command continues
     there, and ends with the same bytes as if nothing had happened. It does not where the bundle,
-    a setting or the files are others by then: it says so and changes nothing.
+    a setting, this software or the files (name, size or modification time) have changed: it says
+    what has and changes nothing.
 
     --format dicom-sr writes a structured report of each DICOM file into the folder OUT, with its
     rows in OUT/results.jsonl. Parquet needs pip install 'cxr-pneumonia[archive]', --engine ray
@@ -141,8 +142,8 @@ def score(
             work = _engine(engine, order, predictor, settings, workers, ray_address)
             summary = score_archive(order, predictor, settings, work, watch)
         except _Stopped as stop:
-            done = f" {watch.done:,} of {watch.total:,} files were done." if watch.total else ""
-            watch.say(f"Stopped.{done} The same command continues from what is kept.")
+            kept = f" {watch.kept:,} of {watch.total:,} files are kept." if watch.total else ""
+            watch.say(f"Stopped.{kept} The same command continues from there.")
             raise SystemExit(stop.status) from stop
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -73,9 +74,10 @@ def small(tmp_path):
 
 
 class Quiet:
-    """Follows a run without a word, and knows how many files an earlier one had done."""
+    """Follows a run without a word, and knows how many files an earlier one had done and how many
+    are kept of this one."""
 
-    found_done = 0
+    found_done = kept = 0
 
     def say(self, line):
         pass
@@ -85,6 +87,9 @@ class Quiet:
 
     def advance(self, files):
         pass
+
+    def keep(self, files):
+        self.kept = files
 
 
 def order(archive, out, **more):
@@ -174,14 +179,14 @@ def test_a_crash_after_the_last_step_but_one_is_mended(archive, predictor, whole
     assert left_in(tmp_path) == ["kept", "results.jsonl", "results.jsonl.run.json"]
 
 
-def start(archive, out, bundle):
+def start(archive, out, bundle, checkout=ROOT):
     """`cxr score` as a process of its own, on one shard of eight files after another."""
     code = "from service.cli import main; main()"
     arguments = ["score", str(archive), "--out", str(out), "--keep-every", "8"]
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        env=os.environ | {"CXR_BUNDLE": str(bundle)},
+        cwd=checkout,
+        env=os.environ | {"CXR_BUNDLE": str(bundle), "PYTHONPATH": str(checkout)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -203,7 +208,9 @@ def test_a_process_that_is_killed_is_continued(archive, demo_bundle, predictor, 
             assert process.returncode == -signal.SIGKILL
         else:
             assert process.returncode == 128 + number
-            assert "The same command continues" in errors
+            assert re.search(
+                r"Stopped\. [1-9]\d* of \d+ files are kept\. The same command continues", errors
+            )
             assert "Traceback" not in errors
         assert not out.exists()
     assert score(archive, out, predictor) >= 40
@@ -249,7 +256,7 @@ def test_other_files_do_not_continue(begun, predictor):
     begins anew."""
     archive, out = begun
     (archive / "new.png").write_bytes(png(40))
-    with pytest.raises(ArchiveRefused, match=r"files: 17 then, 18 now.*--restart.*--as-listed"):
+    with pytest.raises(ArchiveRefused, match=r": 1 added .new\.png.; .*--restart.*--as-listed"):
         score(archive, out, predictor)
     assert score(archive, out, predictor, as_listed=True) == 8
     assert len(rows(out)) == 17
@@ -259,6 +266,101 @@ def test_other_files_do_not_continue(begun, predictor):
     (archive / "newer.png").write_bytes(png(41))
     assert score(archive, out, predictor, restart=True) == 0
     assert len(rows(out)) == 19
+
+
+def test_changed_files_do_not_continue(begun, predictor):
+    """Files that were rewritten, added or taken away since the run was started are counted and
+    named; --as-listed keeps the rows that are done and goes on."""
+    archive, out = begun
+    (archive / "000.png").write_bytes(png(50))
+    (archive / "001.png").touch()
+    (archive / "002.png").unlink()
+    for number in range(20, 25):
+        (archive / f"{number:03}.png").write_bytes(png(number))
+    with pytest.raises(ArchiveRefused) as refusal:
+        score(archive, out, predictor)
+    assert (
+        "2 changed (000.png, 001.png), 5 added (020.png, 021.png, 022.png, …), "
+        "1 removed (002.png); give --restart" in refusal.value.message
+    )
+    assert score(archive, out, predictor, as_listed=True) == 8
+    assert [row["status"] for row in rows(out)] == ["ok"] * 17
+
+
+def test_files_in_another_order_do_not_continue(begun, predictor, tmp_path):
+    """A CSV file that lists the same files in another order is told from the first one."""
+    archive, _ = begun
+    table, out = tmp_path / "list.csv", tmp_path / "listed.jsonl"
+    names = [f"{archive.name}/{number:03}.png" for number in range(17)]
+    table.write_text("\n".join(["path", *names]))
+    with pytest.raises(KeyboardInterrupt):
+        score(table, out, predictor, stop_after=1)
+    table.write_text("\n".join(["path", *reversed(names)]))
+    with pytest.raises(ArchiveRefused, match="with: the same files in another order; give"):
+        score(table, out, predictor)
+
+
+def test_finished_results_of_changed_files_are_not_current(small, predictor, tmp_path):
+    """Finished results are refused where a file was rewritten since, not taken for current."""
+    out = tmp_path / "results.jsonl"
+    score(small, out, predictor)
+    (small / "001.png").write_bytes(png(30))
+    with pytest.raises(ArchiveRefused, match=r"with something else .files: changed since."):
+        score(small, out, predictor)
+
+
+def test_other_code_does_not_continue(demo_bundle, tmp_path):
+    """A checkout whose code changed since, its version being the same, does not continue a run."""
+    checkout, archive = tmp_path / "checkout", tmp_path / "archive"
+    shutil.copytree(ROOT / "service", checkout / "service")
+    archive.mkdir()
+    for number in range(200):
+        (archive / f"{number:03}.png").write_bytes(png(number))
+    process = start(archive, tmp_path / "results.jsonl", demo_bundle, checkout)
+    journal = partial(tmp_path / "results.jsonl")
+    while not list(journal.glob("shards/*.jsonl")) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    with (checkout / "service" / "scores.py").open("a") as code:
+        code.write("# changed\n")
+    process = start(archive, tmp_path / "results.jsonl", demo_bundle, checkout)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    said = re.search(r"software: ([\d.]+)\+(\w{12}) then, ([\d.]+)\+(\w{12}) now", errors)
+    assert said[1] == said[3]
+    assert said[2] != said[4]
+
+
+def test_what_is_kept_is_said_when_a_run_breaks_off(archive, predictor, tmp_path):
+    """A run that is stopped tells the files of whole shards: where the next one continues."""
+    out, watch = tmp_path / "results.jsonl", Quiet()
+    settings = read_settings(bundle=str(predictor.bundle.folder))
+    local = LocalEngine(predictor, scoring(settings, None))
+
+    def engine(tasks, advance):
+        seen = 0
+
+        def stop_in_the_fifth_shard(files):
+            nonlocal seen
+            seen += files
+            if seen == 37:
+                raise KeyboardInterrupt
+
+        yield from local(tasks, stop_in_the_fifth_shard)
+
+    with pytest.raises(KeyboardInterrupt):
+        score_archive(order(archive, out), predictor, settings, engine, watch)
+    assert watch.kept == 32
+    assert score(archive, out, predictor) == 32
+
+
+def test_reports_of_an_unknown_finding_fail_before_any_file(run, small, tmp_path):
+    """A finding that the weights do not name is refused at once, and nothing is left behind."""
+    done = run(small, "--out", "reports", "--format", "dicom-sr", "--target", "Gout")
+    assert done.exit_code == 1
+    assert str(done.exception) == "These weights predict no 'Gout'."
+    assert left_in(tmp_path) == ["small"]
 
 
 def test_a_file_that_vanished_meanwhile_is_a_row(begun, predictor):
@@ -299,7 +401,7 @@ def test_results_are_replaced_only_when_told_to(small, predictor, tmp_path):
     assert left_in(tmp_path) == ["results.jsonl", "small"]
     score(small, out, predictor, overwrite=True)
     (small / "new.png").write_bytes(png(3))
-    with pytest.raises(ArchiveRefused, match=r"was made otherwise .files: 3 then, 4 now"):
+    with pytest.raises(ArchiveRefused, match=r"was made with something else .files: 3 then, 4 now"):
         score(small, out, predictor)
     assert len(rows(out)) == 3
     score(small, out, predictor, overwrite=True)
