@@ -14,6 +14,7 @@ RuntimeName = Literal["onnxruntime", "openvino", "torchscript"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
 """cuda and tensorrt are ONNX Runtime's providers for NVIDIA, gpu is OpenVINO's for Intel."""
+Framing = Literal["crop", "letterbox"]
 
 PINNED = "BUNDLE"
 """File beside this one, only in a bento: the exact tag of the model that it was built with."""
@@ -80,6 +81,14 @@ class Settings(BaseSettings):
         True,
         description="Apply a DICOM file's VOI LUT or window, as a viewer does; off, stored values "
         "are taken over their full range, as TorchXRayVision does.",
+    )
+    framing: Framing = Field(
+        "crop",
+        description="How an image that is not square becomes the network's square: crop takes its "
+        "middle, letterbox all of it with black beside it. The weights were trained on crops.",
+    )
+    trim_border: bool = Field(
+        False, description="Cut a black or white border off where it is certain that it is one."
     )
     body_seconds: float = Field(
         15.0, gt=0, le=600, description="Seconds within which a request's body must have arrived."

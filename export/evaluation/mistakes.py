@@ -87,8 +87,8 @@ def draw(
         one = images[mistake.file]
         radiograph = reader.read(read_file(one.image.path, reader.limits), reduce=True)
         values = heat_map(one, column)
-        heat = None if values is None else _data_uri(overlay(radiograph, values))
-        found.append(Pictures(_data_uri(overlay(radiograph, None)), heat))
+        heat = None if values is None else _data_uri(overlay(radiograph, values, one.geometry))
+        found.append(Pictures(_data_uri(overlay(radiograph, None, one.geometry)), heat))
     return found
 
 

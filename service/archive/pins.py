@@ -42,6 +42,8 @@ class Pins:
         shard: Files of a shard.
         limits: What a file may ask for.
         voi_lut: Whether a DICOM file's VOI LUT is applied.
+        framing: How an image becomes the network's square.
+        trim_border: Whether a border that is certain is cut off.
         files: How many are listed.
         files_sha256: Digest of the list: names, sizes and modification times, in order.
     """
@@ -59,6 +61,8 @@ class Pins:
     shard: int
     limits: dict[str, Any]
     voi_lut: bool
+    framing: str
+    trim_border: bool
     files: int
     files_sha256: str
 
@@ -119,6 +123,8 @@ def pin(
         shard=-(-shard // settings.max_batch) * settings.max_batch,
         limits=asdict(predictor.reader.limits),
         voi_lut=predictor.reader.voi,
+        framing=predictor.reader.framing,
+        trim_border=predictor.reader.trim_border,
         files=listing.count,
         files_sha256=listing.sha256,
     )

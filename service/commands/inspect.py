@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from service.radiograph.exposure import Exposure
+
+LEVELS = ("mean", "low", "high", "black", "white")
 
 
 @click.command()
@@ -25,13 +30,16 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
     levels, the crop, and what there is to be warned about. A file that would be refused is
     refused here with the same reason.
     """
+    from service.network.answer import crop_answer
     from service.radiograph.decode import decode
     from service.radiograph.framing import frame
+    from service.settings import read_settings
 
-    framed = frame(decode(file.read_bytes(), reduce=True, voi=not no_voi))
-    radiograph, model_input, exposure = framed.radiograph, framed.input, framed.exposure
+    settings = read_settings()
+    radiograph = decode(file.read_bytes(), reduce=True, voi=not no_voi)
+    framed = frame(radiograph, settings.framing, trim_border=settings.trim_border)
+    model_input, exposure = framed.input, framed.exposure
     source, geometry = radiograph.source, model_input.geometry
-    left, top, right, bottom = geometry.unseen
     seen: dict[str, object] = {
         "format": source.format,
         "transfer_syntax": source.transfer_syntax,
@@ -44,11 +52,12 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
         "view": source.view,
         "orientation": source.orientation,
         "reduction": radiograph.reduction,
-        "exposure": {name: round(level, 3) for name, level in asdict(exposure).items()},
-        "crop": {"left": geometry.left, "top": geometry.top, "side": geometry.side},
-        "unseen": {"left": left, "top": top, "right": right, "bottom": bottom},
+        "exposure": {name: round(getattr(exposure, name), 3) for name in LEVELS},
+        "border": _border(exposure),
+        "crop": crop_answer(geometry).model_dump(),
+        "unseen": geometry.unseen._asdict(),
         "input_sha256": model_input.sha256,
-        "warnings": list(radiograph.warnings),
+        "warnings": list(framed.warnings),
     }
     if out is not None:
         _write(model_input.pixels[0], out)
@@ -58,6 +67,13 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
         click.echo(json.dumps(seen))
     else:
         _print(file, seen)
+
+
+def _border(exposure: Exposure) -> dict[str, object] | None:
+    border = exposure.border
+    if border is None:
+        return None
+    return {**border.margins._asdict(), "shade": border.shade, "share": round(border.share, 3)}
 
 
 def _write(pixels: object, out: Path) -> None:
@@ -83,7 +99,9 @@ def _print(file: Path, seen: dict[str, object]) -> None:
         if name == "warnings" or value is None:
             continue
         if isinstance(value, dict):
-            value = ", ".join(f"{key} {number}" for key, number in value.items())  # noqa: PLW2901
+            value = ", ".join(  # noqa: PLW2901
+                f"{key} {part}" for key, part in value.items() if part is not None
+            )
         table.add_row(name.replace("_", " "), escape(str(value)))
     console = Console()
     console.print(table)

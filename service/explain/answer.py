@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.explain.explanation import Explanation
-from service.explain.hotspot import describe_unseen
 from service.network.answer import DEMO_WARNING, ImageAnswer, ModelAnswer
 
 FINE_LAYERS = ("denseblock1", "denseblock2")
@@ -32,8 +31,8 @@ class MapAnswer(_Part):
 
     cells: int = Field(description="Rows, and columns, of the grid.")
     values: list[list[float]] = Field(description="In [0, 1], divided by the peak.")
-    left: int = Field(description="First column of the source image inside the square.")
-    top: int = Field(description="First row of the source image inside the square.")
+    left: int = Field(description="First column of the source image inside, as in `crop`.")
+    top: int = Field(description="First row of the source image inside, as in `crop`.")
     side: int = Field(description="Side of the square in source pixels.")
 
 
@@ -100,7 +99,7 @@ def explanation_answer(
         explanation: What was found.
         image: As in a prediction's answer.
         model: What scored it; its demo flag adds the demo notice.
-        warnings: Of decoding.
+        warnings: Of the image, as a prediction has them.
     """
     served, own = explanation.served, explanation.own
     request, place = explanation.request, explanation.place
@@ -162,8 +161,7 @@ def _faithfulness(explanation: Explanation) -> FaithfulnessAnswer | None:
 
 def _notes(explanation: Explanation) -> list[str]:
     """What a reader of the map must not miss."""
-    margins = describe_unseen(explanation.unseen)
-    notes = [margins] if margins else []
+    notes = []
     if explanation.values is not None and not explanation.served.positive:
         notes.append(
             f"{explanation.request.target} scores below its operating point; the map shows what "

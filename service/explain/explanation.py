@@ -11,7 +11,15 @@ from service.errors import InferenceFailed
 from service.explain.cam.class_map import ClassMap
 from service.explain.cam.request import MapRequest
 from service.explain.faithfulness import Faithfulness
-from service.explain.hotspot import Hotspot, Unseen, describe_hotspot, locate, unseen
+from service.explain.hotspot import (
+    BOX_SHARE,
+    Hotspot,
+    Unseen,
+    describe_hotspot,
+    locate,
+    seen_heat,
+    unseen,
+)
 from service.network.scores import Finding, findings
 from service.radiograph.preprocess import Geometry
 
@@ -84,6 +92,13 @@ def reason_for_no_map(class_map: ClassMap, served: Finding, own: Finding, tolera
     return ""
 
 
+def _beside_the_image(values: np.ndarray, geometry: Geometry) -> bool:
+    """Whether letterboxing's black is hotter than anything in the image."""
+    if geometry.seen == geometry.square:
+        return False
+    return bool(seen_heat(values, geometry).max() < BOX_SHARE)
+
+
 def explanation(
     request: MapRequest,
     class_map: ClassMap,
@@ -116,6 +131,8 @@ def explanation(
         served = finding(request.target, request.output, served_logit, operating_points)
     reason = reason_for_no_map(class_map, served, own, tolerance)
     values = None if reason else class_map.normalised()
+    if values is not None and _beside_the_image(values, geometry):
+        reason, values = "The map is hottest in the black that was added beside the image.", None
     place = None if values is None else locate(values, geometry)
     words = None if place is None else describe_hotspot(place, geometry, patient_orientation)
     return Explanation(

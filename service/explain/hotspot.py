@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from service.radiograph.preprocess import INPUT_SIDE, Geometry
+from service.radiograph.rectangle import Rectangle
 
 BOX_SHARE = 0.7
 """Share of the peak from which a pixel belongs to the box: what matches opacities best, on
@@ -52,7 +53,7 @@ class Hotspot:
 
 @dataclass(frozen=True)
 class Unseen:
-    """Margins outside the square crop, which the network never saw; source pixels."""
+    """Margins that the network never saw; source pixels."""
 
     left: int
     top: int
@@ -75,9 +76,44 @@ def at_input(values: np.ndarray, side: int = INPUT_SIDE) -> np.ndarray:
     Returns:
         float32 (side, side) in [0, 1], 1 at its peak.
     """
-    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    heat = np.maximum(np.asarray(image.resize((side, side), Image.Resampling.LANCZOS)), 0)
+    heat = _spread(values, (side, side))
     return np.asarray(heat / heat.max(), np.float32)
+
+
+def over_image(values: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Spread a map over what the network sees of an image, pixel for pixel.
+
+    Args:
+        values: float32 (n, n), at least 0, not all zero, over the network's square.
+        geometry: Where the square lies in the image.
+
+    Returns:
+        float32 with the rows and columns of `geometry.seen`, in [0, 1], 1 at the map's peak.
+    """
+    seen, square = geometry.seen, geometry.square
+    if seen == square:
+        return at_input(values, geometry.side)
+    cells = len(values)
+    edges = (
+        seen.left - square.left,
+        seen.top - square.top,
+        seen.right - square.left,
+        seen.bottom - square.top,
+    )
+    left, top, right, bottom = (min(edge * cells / geometry.side, cells) for edge in edges)
+    heat = _spread(values, (seen.width, seen.height), (left, top, right, bottom))
+    peak = _spread(values, (INPUT_SIDE, INPUT_SIDE)).max()
+    return np.asarray(np.minimum(heat / peak, 1), np.float32)
+
+
+def _spread(
+    values: np.ndarray,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    """Resize a map, or a box of its cells, to columns and rows; at least 0."""
+    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.maximum(np.asarray(image.resize(size, Image.Resampling.LANCZOS, box)), 0)
 
 
 def locate(values: np.ndarray, geometry: Geometry) -> Hotspot:
@@ -90,17 +126,41 @@ def locate(values: np.ndarray, geometry: Geometry) -> Hotspot:
         values: float32 (n, n) in [0, 1], not all zero.
         geometry: Where the crop lies in the source image.
     """
-    heat = at_input(values)
+    heat = seen_heat(values, geometry)
     row, column = (int(i) for i in np.unravel_index(np.argmax(heat), heat.shape))
     region = _extent(heat >= BOX_SHARE * heat[row, column], row, column)
     scale = geometry.side / INPUT_SIDE
     left, right = _span(region[1], region[3], scale)
     top, bottom = _span(region[0], region[2], scale)
+    x, y = geometry.left, geometry.top
+    box = Rectangle(x + left, y + top, x + right, y + bottom).common(geometry.seen)
     return Hotspot(
-        column=geometry.left + int((column + 0.5) * scale),
-        row=geometry.top + int((row + 0.5) * scale),
-        box=Box(geometry.left + left, geometry.top + top, right - left, bottom - top),
+        column=x + int((column + 0.5) * scale),
+        row=y + int((row + 0.5) * scale),
+        box=Box(box.left, box.top, box.width, box.height),
     )
+
+
+def seen_heat(values: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """A map over the network's input, zero where black was added beside the image.
+
+    Args:
+        values: float32 (n, n), at least 0, not all zero.
+        geometry: Where the square lies in the source image.
+
+    Returns:
+        float32 (224, 224) in [0, 1], 1 at the peak of the whole map.
+    """
+    heat = at_input(values)
+    if geometry.seen == geometry.square:
+        return heat
+    scale = geometry.side / INPUT_SIDE
+    centres = (np.arange(INPUT_SIDE) + 0.5) * scale
+    columns, rows = centres + geometry.left, centres + geometry.top
+    seen = geometry.seen
+    across = (columns >= seen.left) & (columns < seen.right)
+    down = (rows >= seen.top) & (rows < seen.bottom)
+    return np.asarray(heat * (down[:, None] & across), np.float32)
 
 
 def _span(first: int, end: int, scale: float) -> tuple[int, int]:
@@ -132,7 +192,7 @@ def _extent(mask: np.ndarray, row: int, column: int) -> tuple[int, int, int, int
 
 
 def unseen(geometry: Geometry) -> Unseen:
-    """The margins that the centred crop leaves out."""
+    """The margins that the network's square leaves out."""
     return Unseen(*geometry.unseen, geometry.unseen_share)
 
 
@@ -181,21 +241,3 @@ def patient_side(
             opposite = "R" if direction == "L" else "L"
             return SIDES[direction if position >= 0.5 else opposite]
     return None
-
-
-def describe_unseen(margins: Unseen) -> str | None:
-    """Name the margins that were cropped away; None where the whole image was seen."""
-    parts = [
-        f"{pixels} pixels at the {edge}"
-        for edge, pixels in (
-            ("left", margins.left),
-            ("top", margins.top),
-            ("right", margins.right),
-            ("bottom", margins.bottom),
-        )
-        if pixels
-    ]
-    if not parts:
-        return None
-    share = f"{100 * margins.share:.2g} % of the image"
-    return f"The network did not see {' and '.join(parts)} ({share})."

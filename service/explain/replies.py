@@ -79,7 +79,7 @@ def explanation_reply(
     if not dicom:
         radiograph = found.framed.radiograph
         image = image_answer(radiograph, found.framed.input)
-        answer = explanation_answer(found.explanation, image, found.model, radiograph.warnings)
+        answer = explanation_answer(found.explanation, image, found.model, found.framed.warnings)
         return Reply(answer.model_dump_json().encode(), JSON)
     from service.explain.dicom.structured_report import structured_report
     from service.explain.dicom.study import source_header

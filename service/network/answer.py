@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.network.bundle import Manifest, Variant
 from service.network.scores import Finding
-from service.radiograph.preprocess import ModelInput
+from service.radiograph.preprocess import Geometry, ModelInput
 from service.radiograph.radiograph import Radiograph
+from service.settings import Framing
 
 PNEUMONIA = "Pneumonia"
 
@@ -29,12 +30,27 @@ class PathologyAnswer(_Part):
     positive: bool = Field(description="Whether the score is over 0.5.")
 
 
+class MarginsAnswer(_Part):
+    """Margins at the edges of the image, in pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
 class CropAnswer(_Part):
     """The square of the image that the network saw; what lies outside is unseen."""
 
-    left: int = Field(description="First column inside.")
-    top: int = Field(description="First row inside.")
+    left: int = Field(description="First column inside; below 0 where black was added.")
+    top: int = Field(description="First row inside; below 0 where black was added.")
     side: int = Field(description="Columns, and rows.")
+    framing: Framing = Field(
+        description="crop: the middle of the image; letterbox: all of it, with black beside it."
+    )
+    border: MarginsAnswer | None = Field(
+        description="The border that was cut off before; null where none was."
+    )
 
 
 class ImageAnswer(_Part):
@@ -106,8 +122,20 @@ def image_answer(radiograph: Radiograph, model_input: ModelInput) -> ImageAnswer
         photometric_interpretation=source.photometric_interpretation,
         transfer_syntax=source.transfer_syntax,
         view=source.view,
-        crop=CropAnswer(left=geometry.left, top=geometry.top, side=geometry.side),
+        crop=crop_answer(geometry),
         sha256_pixels=model_input.sha256,
+    )
+
+
+def crop_answer(geometry: Geometry) -> CropAnswer:
+    """Say where the network's square lies in the image."""
+    cut = geometry.cut
+    return CropAnswer(
+        left=geometry.left,
+        top=geometry.top,
+        side=geometry.side,
+        framing=geometry.framing,
+        border=MarginsAnswer(**cut._asdict()) if any(cut) else None,
     )
 
 

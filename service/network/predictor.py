@@ -16,6 +16,7 @@ from service.network.runtime import Runtime, open_runtime
 from service.network.runtime.selection import select
 from service.network.scores import findings
 from service.network.variant_speed import choice_warning
+from service.radiograph.exposure import Reason
 from service.radiograph.preprocess import ModelInput
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
@@ -30,12 +31,15 @@ class Prepared:
         image: What the answer says of the file.
         orientation: DICOM Patient Orientation, where the file tells it.
         warnings: For the reader of the answer.
+        reasons: What is unusual about exposure, contrast and border; `warnings` has their
+            sentences.
     """
 
     input: ModelInput
     image: ImageAnswer
     orientation: str | None
     warnings: tuple[str, ...]
+    reasons: tuple[Reason, ...] = ()
 
 
 def prepare(data: bytes, reader: RadiographReader) -> Prepared:
@@ -50,7 +54,8 @@ def prepare(data: bytes, reader: RadiographReader) -> Prepared:
         framed.input,
         image_answer(radiograph, framed.input),
         radiograph.source.orientation,
-        radiograph.warnings,
+        framed.warnings,
+        framed.reasons,
     )
 
 

@@ -129,9 +129,13 @@ export class Viewer {
     if (!this.explanation) return;
     const { map } = this.explanation;
     if (this.showHeat && map) {
+      context.save();
+      context.beginPath();
+      context.rect(...this.#seen(size)); // a letterboxed square reaches past the image
+      context.clip();
       context.globalAlpha = this.opacity;
       context.drawImage(this.#heat, map.left, map.top, map.side, map.side);
-      context.globalAlpha = 1;
+      context.restore();
     }
     if (this.showMarks) {
       this.#shadeUnseen(size, scale);
@@ -139,17 +143,18 @@ export class Viewer {
     }
   }
 
+  /** What the network saw of the image: left, top, width and height in source pixels. */
+  #seen(size) {
+    const { left, top, right, bottom } = this.explanation.unseen;
+    return [left, top, size.width - left - right, size.height - top - bottom];
+  }
+
   /** Hatch the margins that the network never saw. */
   #shadeUnseen(size, scale) {
     const { unseen } = this.explanation;
     if (!unseen.share) return;
     const context = this.#context;
-    const inside = [
-      unseen.left,
-      unseen.top,
-      size.width - unseen.left - unseen.right,
-      size.height - unseen.top - unseen.bottom,
-    ];
+    const inside = this.#seen(size);
     context.save();
     const margins = new Path2D();
     margins.rect(0, 0, size.width, size.height);

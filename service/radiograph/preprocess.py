@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.radiograph.radiograph import Radiograph
+from service.radiograph.rectangle import NO_MARGINS, Margins, Rectangle
 from service.radiograph.resample import resample
+from service.settings import Framing
 
 INPUT_SIDE = 224
 """Side of the network's square input, in pixels (TorchXRayVision `*-res224-*`)."""
@@ -18,44 +20,77 @@ INPUT_SIDE = 224
 class Geometry:
     """Where the network's square input lies in the source image.
 
+    The square is centred on the picture: on all of the image less the border that is cut off.
+
     Attributes:
         width: Columns of the source image.
         height: Rows of the source image.
+        framing: `crop` takes the largest square inside the picture, as TorchXRayVision's
+            `XRayCenterCrop` does; `letterbox` the smallest square around it, black beside it.
+        cut: The border that is cut off, in source pixels.
     """
 
     width: int
     height: int
+    framing: Framing = "crop"
+    cut: Margins = NO_MARGINS
+
+    @property
+    def picture(self) -> Rectangle:
+        """The source image less the border that is cut off."""
+        return Rectangle(0, 0, self.width, self.height).within(self.cut)
 
     @property
     def side(self) -> int:
-        """Side of the centred square crop, in source pixels."""
-        return min(self.width, self.height)
+        """Side of the square, in source pixels."""
+        sides = self.picture.width, self.picture.height
+        return min(sides) if self.framing == "crop" else max(sides)
 
     @property
     def left(self) -> int:
-        """First source column inside the crop (TorchXRayVision `XRayCenterCrop`)."""
-        return self.width // 2 - self.side // 2
+        """First source column inside the square; below 0 where black was added."""
+        return self.picture.left + self.picture.width // 2 - self.side // 2
 
     @property
     def top(self) -> int:
-        """First source row inside the crop."""
-        return self.height // 2 - self.side // 2
+        """First source row inside the square; below 0 where black was added."""
+        return self.picture.top + self.picture.height // 2 - self.side // 2
 
     @property
-    def seen(self) -> tuple[int, int, int, int]:
-        """What the network sees of the source image: left, top, right, bottom; ends excluded."""
-        return self.left, self.top, self.left + self.side, self.top + self.side
+    def square(self) -> Rectangle:
+        """The network's square, in source pixels."""
+        return Rectangle(self.left, self.top, self.left + self.side, self.top + self.side)
 
     @property
-    def unseen(self) -> tuple[int, int, int, int]:
-        """Source columns and rows that the network never sees: left, top, right, bottom."""
-        right = self.width - self.side - self.left
-        return self.left, self.top, right, self.height - self.side - self.top
+    def seen(self) -> Rectangle:
+        """What the network sees of the source image."""
+        return self.square.common(self.picture)
+
+    @property
+    def unseen(self) -> Margins:
+        """Source columns and rows that the network never sees."""
+        seen = self.seen
+        return Margins(seen.left, seen.top, self.width - seen.right, self.height - seen.bottom)
 
     @property
     def unseen_share(self) -> float:
         """Share of the source image that the network never sees, in [0, 1)."""
-        return 1 - self.side**2 / (self.width * self.height)
+        return 1 - self.seen.area / (self.width * self.height)
+
+    @property
+    def describe_unseen(self) -> str | None:
+        """Name the margins that the network never sees; None where it sees the whole image."""
+        if not any(self.unseen):
+            return None
+        share = f"{100 * self.unseen_share:.2g} % of the image"
+        return f"The network did not see {self.unseen.in_words} ({share})."
+
+    def reduced(self, reduction: int, width: int, height: int) -> Geometry:
+        """The same over an image that decoding reduced to `width` and `height` pixels."""
+        if reduction == 1:
+            return self
+        left, top, right, bottom = (margin // reduction for margin in self.cut)
+        return Geometry(width, height, self.framing, Margins(left, top, right, bottom))
 
     def to_source(
         self, box: tuple[float, float, float, float], side: int = INPUT_SIDE
@@ -103,16 +138,26 @@ def pixel_digest(pixels: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels, "<f4").data).hexdigest()
 
 
-def preprocess(radiograph: Radiograph) -> ModelInput:
-    """Cut the centred square, resize it to 224 x 224 with antialiasing and scale it to [0, 1].
+def preprocess(radiograph: Radiograph, geometry: Geometry | None = None) -> ModelInput:
+    """Cut the network's square, resize it to 224 x 224 with antialiasing and scale it to [0, 1].
 
-    The same crop and the same filter as TorchXRayVision applies (`XRayCenterCrop`, then
-    `interpolate(mode="bilinear", antialias=True)`). The crop is laid out on the source's
-    pixels, also where decoding reduced them.
+    The same filter as TorchXRayVision's networks apply (`interpolate(mode="bilinear",
+    antialias=True)`). The square is laid out on the source's pixels, also where decoding reduced
+    them.
+
+    Args:
+        radiograph: Any.
+        geometry: Where the square lies; the centred crop of the whole image where left out.
     """
-    geometry = Geometry(width=radiograph.source.width, height=radiograph.source.height)
-    reduction = radiograph.reduction
+    source, reduction = radiograph.source, radiograph.reduction
+    geometry = geometry or Geometry(source.width, source.height)
     box = (geometry.left / reduction, geometry.top / reduction, geometry.side / reduction)
-    small = resample(radiograph.pixels, box, INPUT_SIDE)
+    inside = None
+    if geometry.framing == "letterbox":
+        left, top, right, bottom = geometry.picture
+        inside = Rectangle(
+            left // reduction, top // reduction, -(-right // reduction), -(-bottom // reduction)
+        )
+    small = resample(radiograph.pixels, box, INPUT_SIDE, inside)
     small *= np.float32(1 / radiograph.white)
     return ModelInput(np.clip(small, 0.0, 1.0, out=small)[None], geometry)

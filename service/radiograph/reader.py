@@ -1,4 +1,4 @@
-"""How this service reads files: its limits, and how intensities are mapped."""
+"""How this service reads files: limits, grey-level mapping and framing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from service.radiograph.decode import decode
 from service.radiograph.framing import FramedRadiograph, frame
 from service.radiograph.limits import DecodeLimits
 from service.radiograph.radiograph import Radiograph
-from service.settings import Settings
+from service.settings import Framing, Settings
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,15 @@ class RadiographReader:
         limits: What a file may ask for.
         voi: Whether the VOI LUT or window of a DICOM file is applied.
         ages: Years between which the weights were trained; None where that is not known.
+        framing: How an image becomes the network's square.
+        trim_border: Whether a border that is certain is cut off.
     """
 
     limits: DecodeLimits
     voi: bool
     ages: tuple[float, float] | None
+    framing: Framing = "crop"
+    trim_border: bool = False
 
     def read(self, data: bytes, *, reduce: bool) -> Radiograph:
         """Decode a file; arguments and errors as `service.radiograph.decode.decode` has them."""
@@ -34,7 +38,8 @@ class RadiographReader:
 
         Arguments and errors as for `read`, and those of `service.radiograph.framing.frame`.
         """
-        return frame(self.read(data, reduce=reduce))
+        radiograph = self.read(data, reduce=reduce)
+        return frame(radiograph, self.framing, trim_border=self.trim_border)
 
 
 def reader(settings: Settings, ages: tuple[float, float] | None) -> RadiographReader:
@@ -51,4 +56,10 @@ def reader(settings: Settings, ages: tuple[float, float] | None) -> RadiographRe
         longest=settings.longest_side,
         seconds=settings.decode_seconds,
     )
-    return RadiographReader(limits, settings.voi_lut, ages)
+    return RadiographReader(
+        limits,
+        settings.voi_lut,
+        ages,
+        settings.framing,
+        settings.trim_border,
+    )

@@ -15,6 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from service.radiograph.rectangle import Rectangle
+
 _BAND = 40
 """Source rows read for one product, about: few, so that they stay in the processor's cache."""
 
@@ -40,33 +42,46 @@ class _Band:
 
 
 @lru_cache(maxsize=64)
-def _bands(start: float, length: float, n: int, side: int, at_once: int) -> tuple[_Band, ...]:
-    """Resize `length` of `n` source pixels from `start` on to `side`, `at_once` a band.
+def _bands(
+    start: float, length: float, black_before: int, black_from: int, side: int, at_once: int
+) -> tuple[_Band, ...]:
+    """Resize `length` source pixels from `start` on to `side`, `at_once` a band.
+
+    Source pixels before `black_before` and from `black_from` on are black and not read.
 
     Kept, as the images of one place have few sizes: working them out takes half as long as using
     them, and longer for small images.
     """
     scale = length / side
     support = max(scale, 1.0)
-    low, high = int(start), min(n, int(np.ceil(start + length - 1e-9)))
+    low, high = int(np.floor(start)), int(np.ceil(start + length - 1e-9))
     centre = start + (np.arange(side) + 0.5) * scale
-    first = np.maximum((centre - support + 0.5).astype(np.int64), low)
+    first = np.maximum(np.floor(centre - support + 0.5).astype(np.int64), low)
     reach = int(np.ceil(2 * support)) + 1
     at = first[:, None] + np.arange(reach)
     weights = np.maximum(1 - np.abs(at + 0.5 - centre[:, None]) / support, 0.0)
     weights[at >= high] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
+    weights[(at < black_before) | (at >= black_from)] = 0.0
     bands = []
     for begin in range(0, side, at_once):
         made = slice(begin, min(begin + at_once, side))
-        read = slice(int(first[begin]), min(int(first[made.stop - 1]) + reach, high))
-        dense = np.zeros((made.stop - begin, read.stop - read.start + reach), np.float32)
-        np.put_along_axis(dense, at[made] - read.start, weights[made].astype(np.float32), axis=1)
-        bands.append(_Band(made, read, dense[:, : read.stop - read.start]))
+        needed = slice(int(first[begin]), min(int(first[made.stop - 1]) + reach, high))
+        dense = np.zeros((made.stop - begin, needed.stop - needed.start + reach), np.float32)
+        np.put_along_axis(dense, at[made] - needed.start, weights[made].astype(np.float32), axis=1)
+        start_read = min(max(needed.start, black_before), black_from)
+        read = slice(start_read, max(start_read, min(needed.stop, black_from)))
+        columns = slice(read.start - needed.start, read.stop - needed.start)
+        bands.append(_Band(made, read, dense[:, columns]))
     return tuple(bands)
 
 
-def resample(pixels: np.ndarray, box: tuple[float, float, float], side: int) -> np.ndarray:
+def resample(
+    pixels: np.ndarray,
+    box: tuple[float, float, float],
+    side: int,
+    inside: Rectangle | None = None,
+) -> np.ndarray:
     """Resize a square of an image.
 
     Args:
@@ -74,22 +89,27 @@ def resample(pixels: np.ndarray, box: tuple[float, float, float], side: int) -> 
         box: Left, top and side of the square, in pixels; may be fractional. Pixels outside it
             have no say, as if the image had been cropped first.
         side: Side of the output.
+        inside: What there is of the image; the square may reach past it, where all is black, and
+            pixels outside it are black too. The whole image where left out.
 
     Returns:
         float32 (side, side), in the unit of `pixels`.
     """
     left, top, length = box
     rows, columns = pixels.shape
-    if length == side and (left, top) == (int(left), int(top)):  # every weight is 0 or 1
-        inside = slice(int(top), int(top) + side), slice(int(left), int(left) + side)
-        return pixels[inside].astype(np.float32)
+    at_pixels = length == side and (left, top) == (int(left), int(top))
+    if at_pixels and inside is None:  # every weight is 0 or 1
+        square = slice(int(top), int(top) + side), slice(int(left), int(left) + side)
+        return pixels[square].astype(np.float32)
+    inside = inside or Rectangle(0, 0, columns, rows)
     # A band of n columns reads about (n + 2) * scale, so its product grows with n squared.
     wide = int((_SMALL_PRODUCT / (side * max(length / side, 1.0)) + 1) ** 0.5 - 1)
-    across = _bands(left, length, columns, side, max(1, wide))
+    across = _bands(left, length, inside.left, inside.right, side, max(1, wide))
     first, stop = across[0].read.start, across[-1].read.stop
     middle = np.empty((side, columns), np.float32)
-    for band in _bands(top, length, rows, side, max(4, int(_BAND * side / length))):
-        step = max(1, _SMALL_PRODUCT // band.weights.size)
+    at_once = max(4, int(_BAND * side / length))
+    for band in _bands(top, length, inside.top, inside.bottom, side, at_once):
+        step = max(1, _SMALL_PRODUCT // max(1, band.weights.size))
         for at in range(first, stop, step):
             part = slice(at, min(at + step, stop))
             source = pixels[band.read, part].astype(np.float32)

@@ -47,7 +47,7 @@ def test_predict_answers_the_contract(client, demo_bundle, phantom_png):
         "photometric_interpretation": "grey",
         "transfer_syntax": None,
         "view": None,
-        "crop": {"left": 0, "top": 0, "side": 300},
+        "crop": {"left": 0, "top": 0, "side": 300, "framing": "crop", "border": None},
         "sha256_pixels": hashlib.sha256(pixels.astype("<f4").tobytes()).hexdigest(),
     }
     assert answer["finding"] == "Pneumonia"

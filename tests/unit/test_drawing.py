@@ -62,22 +62,22 @@ def test_without_a_map_the_radiograph_is_bare():
 
 def test_opacity_runs_from_nothing_to_the_colour_alone():
     """0 leaves the radiograph as it was; 1 shows the hottest colour itself at the peak."""
-    assert (np.asarray(overlay(grey(224, 224), hot_map(), 0.0)) == 128).all()
-    full = np.asarray(overlay(grey(224, 224), hot_map(), 1.0)).reshape(-1, 3)
+    assert (np.asarray(overlay(grey(224, 224), hot_map(), Geometry(224, 224), 0.0)) == 128).all()
+    full = np.asarray(overlay(grey(224, 224), hot_map(), Geometry(224, 224), 1.0)).reshape(-1, 3)
     assert (full == COLOURS[-1]).all(axis=1).any()
 
 
 def test_half_opacity_mixes_half_and_half():
     """At the peak, an opacity of 0.5 gives the mean of the radiograph and the hottest colour."""
-    full = np.asarray(overlay(grey(224, 224), hot_map(), 1.0)).astype(int)
-    half = np.asarray(overlay(grey(224, 224), hot_map(), 0.5)).astype(int)
+    full = np.asarray(overlay(grey(224, 224), hot_map(), Geometry(224, 224), 1.0)).astype(int)
+    half = np.asarray(overlay(grey(224, 224), hot_map(), Geometry(224, 224), 0.5)).astype(int)
     peak = (full == COLOURS[-1]).all(axis=2)
     assert np.abs(half[peak] - (COLOURS[-1].astype(int) + 128) / 2).max() <= 1
 
 
 def test_what_was_not_seen_is_marked_and_left_as_it_was():
     """Margins outside the crop have no colour but the line where the network's square ends."""
-    drawn = np.asarray(overlay(grey(400, 224), hot_map(4, 0), 1.0))
+    drawn = np.asarray(overlay(grey(400, 224), hot_map(4, 0), Geometry(400, 224), 1.0))
     assert (drawn[:, :87] == 128).all()
     assert (drawn[:, 87] == COLOURS[-1]).all()
     assert (drawn[:, 312] == COLOURS[-1]).all()

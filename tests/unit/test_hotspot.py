@@ -9,7 +9,6 @@ from service.explain.hotspot import (
     Unseen,
     at_input,
     describe_hotspot,
-    describe_unseen,
     directions,
     locate,
     patient_side,
@@ -144,7 +143,7 @@ def test_what_was_cropped_away_is_said(geometry, margins, words):
     """Margins outside the square crop are counted in source pixels and named."""
     found = unseen(geometry)
     assert found == margins
-    assert describe_unseen(found) == words
+    assert geometry.describe_unseen == words
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,19 @@ def test_inspect_says_what_the_service_sees(file):
     assert seen["transfer_syntax"] == "Explicit VR Little Endian"
     assert (seen["photometric_interpretation"], seen["bits"]) == ("MONOCHROME2", 12)
     assert seen["intensity"] == "VOI LUT window 2000/3000"
-    assert seen["crop"] == {"left": 0, "top": 20, "side": 260}
+    assert seen["crop"] == {
+        "left": 0,
+        "top": 20,
+        "side": 260,
+        "framing": "crop",
+        "border": None,
+    }
     assert seen["unseen"] == {"left": 0, "top": 20, "right": 0, "bottom": 20}
-    assert len(seen["warnings"]) == 1
+    assert seen["warnings"] == [
+        "The file does not name the view; only frontal views are scored rightly.",
+        "The network did not see 20 pixels at the top and 20 pixels at the bottom (13 % of the "
+        "image).",
+    ]
     assert seen["input_sha256"] == preprocess(decode(file.read_bytes())).sha256
 
 

@@ -8,7 +8,6 @@ from service.explain.cam.class_map import LAST_LAYER
 from service.explain.drawing.caption import Caption, captioned
 from service.explain.drawing.heat_map import OPACITY, overlay
 from service.explain.explanation import Explanation
-from service.explain.hotspot import describe_unseen
 from service.network.answer import DEMO_WARNING, ModelAnswer
 from service.radiograph.radiograph import Radiograph
 
@@ -43,7 +42,7 @@ def draw(
     Returns:
         Mode "RGB"; the radiograph's pixels lie at the top left, one for one.
     """
-    laid = overlay(radiograph, explanation.values, opacity)
+    laid = overlay(radiograph, explanation.values, explanation.geometry, opacity)
     if not captions:
         return laid
     return captioned(laid, caption(explanation, model), opacity)
@@ -58,7 +57,7 @@ def caption(explanation: Explanation, model: ModelAnswer) -> Caption:
         lines.append(f"Most evidence: {explanation.words}")
     lines.append(f"Model {model.name} {model.version}, {model.runtime} {model.precision}")
     notices = [f"No map. {explanation.reason}"] if explanation.reason else []
-    notices += [describe_unseen(explanation.unseen) or ""] + [DEMO_WARNING] * model.demo
+    notices += [explanation.geometry.describe_unseen or ""] + [DEMO_WARNING] * model.demo
     target = request.target.replace("_", " ")
     return Caption(
         headline=f"{target}: score {served.score:.2f} (operating point 0.5)",

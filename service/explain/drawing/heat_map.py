@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from service.explain.drawing.colour_map import COLOURS
-from service.explain.hotspot import at_input
+from service.explain.hotspot import over_image
 from service.radiograph.preprocess import Geometry
 from service.radiograph.radiograph import Radiograph
 
@@ -18,15 +18,16 @@ def in_source(values: np.ndarray, geometry: Geometry) -> Image.Image:
     """Spread a normalised map over the source image.
 
     Args:
-        values: float32 (n, n), at least 0, not all zero, over the square crop.
-        geometry: Where the crop lies.
+        values: float32 (n, n), at least 0, not all zero, over the network's square.
+        geometry: Where the square lies.
 
     Returns:
         Mode "L", 255 where the map is 1; zero in the margins, which the network never saw.
     """
-    levels = np.rint(at_input(values, geometry.side) * 255).astype(np.uint8)
+    seen = geometry.seen
+    levels = np.rint(over_image(values, geometry) * 255).astype(np.uint8)
     heat = Image.new("L", (geometry.width, geometry.height), 0)
-    heat.paste(Image.fromarray(levels), (geometry.left, geometry.top))
+    heat.paste(Image.fromarray(levels), (seen.left, seen.top))
     return heat
 
 
@@ -38,23 +39,27 @@ def grey_image(radiograph: Radiograph) -> Image.Image:
 
 
 def overlay(
-    radiograph: Radiograph, values: np.ndarray | None, opacity: float = OPACITY
+    radiograph: Radiograph,
+    values: np.ndarray | None,
+    geometry: Geometry,
+    opacity: float = OPACITY,
 ) -> Image.Image:
     """Lay a normalised map over its radiograph, pixel for pixel.
 
     Colour grows with heat from nothing at all, so what is cold stays as it was. Thin lines mark
-    where the network's square begins and ends. Needs 8 bytes of memory a pixel.
+    where the part that the network sees begins and ends. Needs 8 bytes of memory a pixel.
 
     Args:
-        radiograph: At full resolution.
-        values: float32 (n, n) in [0, 1] over the square crop; None lays nothing over it.
+        radiograph: Also one that decoding reduced.
+        values: float32 (n, n) in [0, 1] over the network's square; None lays nothing over it.
+        geometry: Where the square lies in the source image.
         opacity: In [0, 1], share of the colour where the map is hottest.
 
     Returns:
         Mode "RGB", with the rows and columns of the radiograph's pixels.
     """
     rows, columns = radiograph.pixels.shape
-    geometry = Geometry(width=columns, height=rows)
+    geometry = geometry.reduced(radiograph.reduction, columns, rows)
     grey = grey_image(radiograph)
     picture = grey.convert("RGB")
     if values is not None:
@@ -67,16 +72,16 @@ def overlay(
 
 
 def _mark_crop(picture: Image.Image, geometry: Geometry) -> None:
-    """Draw the crop's edges where the image goes on beyond them."""
+    """Draw the edges of what the network sees where the image goes on beyond them."""
     draw = ImageDraw.Draw(picture)
     thick = max(1, geometry.side // 400)
     colour = tuple(int(part) for part in COLOURS[-1])
-    right, bottom = geometry.left + geometry.side, geometry.top + geometry.side
-    if geometry.left:
-        draw.rectangle((geometry.left - thick, 0, geometry.left - 1, geometry.height), colour)
+    left, top, right, bottom = geometry.seen
+    if left:
+        draw.rectangle((left - thick, 0, left - 1, geometry.height), colour)
     if right < geometry.width:
         draw.rectangle((right, 0, right + thick - 1, geometry.height), colour)
-    if geometry.top:
-        draw.rectangle((0, geometry.top - thick, geometry.width, geometry.top - 1), colour)
+    if top:
+        draw.rectangle((0, top - thick, geometry.width, top - 1), colour)
     if bottom < geometry.height:
         draw.rectangle((0, bottom, geometry.width, bottom + thick - 1), colour)
