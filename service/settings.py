@@ -15,6 +15,7 @@ Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
 """cuda and tensorrt are ONNX Runtime's providers for NVIDIA, gpu is OpenVINO's for Intel."""
 Framing = Literal["crop", "letterbox"]
+BodyPart = Literal["refuse", "warn"]
 
 PINNED = "BUNDLE"
 """File beside this one, only in a bento: the exact tag of the model that it was built with."""
@@ -81,6 +82,10 @@ class Settings(BaseSettings):
         True,
         description="Apply a DICOM file's VOI LUT or window, as a viewer does; off, stored values "
         "are taken over their full range, as TorchXRayVision does.",
+    )
+    body_part: BodyPart = Field(
+        "refuse",
+        description="What becomes of a DICOM file that names another body part than the chest.",
     )
     framing: Framing = Field(
         "crop",

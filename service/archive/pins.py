@@ -44,6 +44,7 @@ class Pins:
         voi_lut: Whether a DICOM file's VOI LUT is applied.
         framing: How an image becomes the network's square.
         trim_border: Whether a border that is certain is cut off.
+        body_part: What becomes of a DICOM file that names another body part than the chest.
         files: How many are listed.
         files_sha256: Digest of the list: names, sizes and modification times, in order.
     """
@@ -63,6 +64,7 @@ class Pins:
     voi_lut: bool
     framing: str
     trim_border: bool
+    body_part: str
     files: int
     files_sha256: str
 
@@ -125,6 +127,7 @@ def pin(
         voi_lut=predictor.reader.voi,
         framing=predictor.reader.framing,
         trim_border=predictor.reader.trim_border,
+        body_part=predictor.reader.body_part,
         files=listing.count,
         files_sha256=listing.sha256,
     )

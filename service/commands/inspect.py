@@ -36,7 +36,8 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
     from service.settings import read_settings
 
     settings = read_settings()
-    radiograph = decode(file.read_bytes(), reduce=True, voi=not no_voi)
+    data = file.read_bytes()
+    radiograph = decode(data, reduce=True, voi=not no_voi, body_part=settings.body_part)
     framed = frame(radiograph, settings.framing, trim_border=settings.trim_border)
     model_input, exposure = framed.input, framed.exposure
     source, geometry = radiograph.source, model_input.geometry

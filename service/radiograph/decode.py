@@ -10,6 +10,7 @@ from service.radiograph.dicom.file import decode_dicom
 from service.radiograph.limits import Deadline, DecodeLimits
 from service.radiograph.radiograph import Radiograph
 from service.radiograph.raster import decode_raster
+from service.settings import BodyPart
 
 __all__ = ["DecodeLimits", "decode"]
 
@@ -48,6 +49,7 @@ def decode(
     reduce: bool = False,
     voi: bool = True,
     ages: tuple[float, float] | None = None,
+    body_part: BodyPart = "refuse",
 ) -> Radiograph:
     """Decode the bytes of an image file.
 
@@ -63,6 +65,8 @@ def decode(
             their full range, as TorchXRayVision's `read_xray_dcm` does.
         ages: Years between which the weights were trained; a DICOM patient outside them is
             warned about, without the age being said.
+        body_part: What becomes of a DICOM file that names another body part than the chest:
+            `refuse` or `warn`.
 
     Returns:
         Grey values with dense tissue bright.
@@ -82,7 +86,9 @@ def decode(
     deadline = Deadline(limits.seconds)
     try:
         if form == "DICOM":
-            return decode_dicom(data, limits=limits, deadline=deadline, voi=voi, ages=ages)
+            return decode_dicom(
+                data, limits=limits, deadline=deadline, voi=voi, ages=ages, body_part=body_part
+            )
         return decode_raster(data, form, limits=limits, deadline=deadline, reduce=reduce)
     except CxrError:
         raise

@@ -8,7 +8,7 @@ from service.radiograph.decode import decode
 from service.radiograph.framing import FramedRadiograph, frame
 from service.radiograph.limits import DecodeLimits
 from service.radiograph.radiograph import Radiograph
-from service.settings import Framing, Settings
+from service.settings import BodyPart, Framing, Settings
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class RadiographReader:
         ages: Years between which the weights were trained; None where that is not known.
         framing: How an image becomes the network's square.
         trim_border: Whether a border that is certain is cut off.
+        body_part: What becomes of a DICOM file that names another body part than the chest.
     """
 
     limits: DecodeLimits
@@ -28,10 +29,18 @@ class RadiographReader:
     ages: tuple[float, float] | None
     framing: Framing = "crop"
     trim_border: bool = False
+    body_part: BodyPart = "refuse"
 
     def read(self, data: bytes, *, reduce: bool) -> Radiograph:
         """Decode a file; arguments and errors as `service.radiograph.decode.decode` has them."""
-        return decode(data, limits=self.limits, reduce=reduce, voi=self.voi, ages=self.ages)
+        return decode(
+            data,
+            limits=self.limits,
+            reduce=reduce,
+            voi=self.voi,
+            ages=self.ages,
+            body_part=self.body_part,
+        )
 
     def read_framed(self, data: bytes, *, reduce: bool) -> FramedRadiograph:
         """Decode a file and make the network's input of it.
@@ -62,4 +71,5 @@ def reader(settings: Settings, ages: tuple[float, float] | None) -> RadiographRe
         ages,
         settings.framing,
         settings.trim_border,
+        settings.body_part,
     )

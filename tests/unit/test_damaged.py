@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.mutate import mutants, originals
-from service.errors import ClientFault
+from service.errors import ClientFault, Unprocessable
 from service.radiograph.decode import decode
 from service.radiograph.preprocess import preprocess
 
@@ -47,14 +47,15 @@ def _shipped():
 
 def test_pydicom_s_own_files_are_decoded_or_refused():
     """Each file of pydicom's test data is decoded or refused with a documented error."""
-    decoded = set()
+    decoded, refused = set(), {}
     for path in _shipped():
         try:
             decoded.add((path.name, decode(path.read_bytes()).source.format))
-        except ClientFault:
-            continue
-    expected = {f"RG{n}_{kind}.dcm" for n in (1, 3) for kind in ("UNCI", "UNCR", "J2KI", "J2KR")}
-    assert {name for name, form in decoded if form == "DICOM"} >= expected
+        except ClientFault as fault:
+            refused[path.name] = fault.code
+    kinds = ("UNCI", "UNCR", "J2KI", "J2KR")
+    assert {name for name, form in decoded if form == "DICOM"} >= {f"RG1_{k}.dcm" for k in kinds}
+    assert {refused[f"RG3_{kind}.dcm"] for kind in kinds} == {"not_a_chest_radiograph"}
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +72,15 @@ def test_a_real_radiograph_is_the_same_in_every_syntax(radiographs, kind):
     assert preprocess(decode(packed)).sha256 == preprocess(decode(native)).sha256
 
 
-def test_a_real_chest_is_read_and_a_leg_is_warned_about(radiographs):
-    """The chest has its window applied and no warning; the leg is never scored silently."""
+def test_a_real_chest_is_read_and_a_leg_is_refused(radiographs):
+    """The chest has its window applied and no warning; the leg is refused by its tag, and where a
+    setting has it scored all the same, the answer warns of it."""
     chest = decode(radiographs["RG1_UNCR"])
     assert (chest.source.view, chest.source.bits) == ("PA", 15)
     assert chest.source.intensity == "VOI LUT window 15000/30000, inverted"
     assert chest.warnings == ()
-    assert "The file says that the body part is not the chest." in (
-        decode(radiographs["RG3_UNCR"]).warnings
-    )
+    with pytest.raises(Unprocessable, match="the body part is EXTREMITY, not the chest") as refusal:
+        decode(radiographs["RG3_UNCR"])
+    assert refusal.value.code == "not_a_chest_radiograph"
+    warned = decode(radiographs["RG3_UNCR"], body_part="warn").warnings
+    assert "The file says that the body part is not the chest." in warned

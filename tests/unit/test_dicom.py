@@ -155,6 +155,7 @@ def test_a_colour_photograph_in_dicom_is_refused():
     [
         ({"Modality": "CT"}, "modality"),
         ({"Modality": "US"}, "modality"),
+        ({"BodyPartExamined": "KNEE"}, "not_a_chest_radiograph"),
         ({"ViewPosition": "LL"}, "not_frontal"),
         ({"ViewPosition": "LATERAL"}, "not_frontal"),
         ({"ViewPosition": "RLO"}, "not_frontal"),
@@ -193,7 +194,8 @@ def test_an_unknown_transfer_syntax_is_refused():
     [
         ({"ViewPosition": None}, {}, "does not name the view"),
         ({"Modality": ""}, {}, "does not name its modality"),
-        ({"BodyPartExamined": "EXTREMITY"}, {}, "not the chest"),
+        ({"BodyPartExamined": "EXTREMITY"}, {"body_part": "warn"}, "part is not the chest"),
+        ({"BodyPartExamined": "OUTSIDE FILM"}, {}, "may not be the chest"),
         ({"BurnedInAnnotation": "YES"}, {}, "annotations burned in"),
         ({"PresentationIntentType": "FOR PROCESSING"}, {}, "raw detector data"),
         ({"PatientOrientation": ["R", "F"]}, {}, "mirrored"),

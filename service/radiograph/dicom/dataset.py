@@ -26,6 +26,7 @@ _READ = [
     "PresentationIntentType",
     "PatientAge",
     "BodyPartExamined",
+    "AnatomicRegionSequence",
     "ViewPosition",
     "ViewCodeSequence",
     "PatientOrientation",

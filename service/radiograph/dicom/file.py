@@ -11,6 +11,7 @@ from pydicom.pixels import apply_color_lut
 
 from service.errors import Unprocessable
 from service.radiograph.colour import SAMPLE_SIDE, chroma, luminance, refuse_photograph
+from service.radiograph.dicom.body_part import check_body_part
 from service.radiograph.dicom.dataset import read_dataset, require_pixels, text
 from service.radiograph.dicom.grey_scale import grey_scale
 from service.radiograph.dicom.pixel_module import GREY, PixelModule, pixel_module
@@ -19,6 +20,7 @@ from service.radiograph.dicom.transfer_syntaxes import StoredValues, is_read, st
 from service.radiograph.dicom.voi_lut import map_intensity
 from service.radiograph.limits import Deadline, DecodeLimits
 from service.radiograph.radiograph import Radiograph, Source
+from service.settings import BodyPart
 
 
 def decode_dicom(
@@ -28,6 +30,7 @@ def decode_dicom(
     deadline: Deadline,
     voi: bool = True,
     ages: tuple[float, float] | None = None,
+    body_part: BodyPart = "refuse",
 ) -> Radiograph:
     """Decode a DICOM file with one frame.
 
@@ -37,17 +40,19 @@ def decode_dicom(
         deadline: When to give up.
         voi: Apply the first VOI LUT or window of the file.
         ages: Years between which the weights were trained.
+        body_part: What becomes of a file that names another body part than the chest.
 
     Raises:
         NotAnImage: A DICOM prefix with nothing behind it.
         TruncatedImage: Damaged, or fewer pixels than it says.
         TooLarge: Over a limit.
-        Unprocessable: `no_pixel_data`, `several_frames`, `modality`, `not_frontal`,
-            `pixel_format`, `transfer_syntax`, `not_a_radiograph`, `too_small`.
+        Unprocessable: `no_pixel_data`, `several_frames`, `modality`, `not_a_chest_radiograph`,
+            `not_frontal`, `pixel_format`, `transfer_syntax`, `not_a_radiograph`, `too_small`.
     """
     dataset, syntax = read_dataset(data, limits)
     require_pixels(dataset, data)
     modality = radiography(dataset)
+    part_notes = check_body_part(dataset, body_part)
     view = frontal_view(dataset)
     if not is_read(syntax):
         raise Unprocessable("This transfer syntax is not read.", code="transfer_syntax")
@@ -78,7 +83,7 @@ def decode_dicom(
         if re.fullmatch(r"[LRAPHF]{1,3}\\[LRAPHF]{1,3}", orientation)
         else None,
     )
-    notes += cautions(dataset, source, ages)
+    notes += part_notes + cautions(dataset, source, ages)
     return Radiograph(pixels, white, source, notes)
 
 

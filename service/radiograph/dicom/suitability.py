@@ -13,8 +13,6 @@ from service.radiograph.radiograph import Source
 MODALITIES = frozenset({"CR", "DX", "RG", "SC"})
 """Computed, digital and film radiography, and what some scanners of films call themselves."""
 
-_CHEST = re.compile(r"CHEST|THORAX|LUNG|RIB", re.IGNORECASE)
-
 
 def radiography(dataset: pydicom.Dataset) -> str:
     """Return the modality, "" where the file does not say.
@@ -67,9 +65,6 @@ def cautions(
         notes.append("The file does not name its modality.")
     if source.view is None:
         notes.append("The file does not name the view; only frontal views are scored rightly.")
-    part = text(dataset, "BodyPartExamined")
-    if part and not _CHEST.search(part):
-        notes.append("The file says that the body part is not the chest.")
     if text(dataset, "BurnedInAnnotation").upper() == "YES":
         notes.append("The image has annotations burned in; they may carry the patient's data.")
     if text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING":
