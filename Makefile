@@ -5,7 +5,7 @@
 # make bench    measure beside what a user would build instead, and against cores and image size
 # make bento    export the demo model if it is not there, pack it with what serves it into a bento
 # make context  that, and the image's whole build context into build/context, for any builder
-# make image    that, with Docker: `bentoml containerize`
+# make image    that, and the image, with Docker, Podman or Buildah, whichever answers
 # make lock     resolve the packages of the image again
 # make deploy-check   render every manifest and validate it
 # make policies  that, and hold them against checkov's policies; it gets an environment of its own
@@ -26,6 +26,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # make context BASE_IMAGE=python@sha256:...
 BUNDLE ?= models/demo
 PACK = $(BIN)/python -m export.bento --bundle $(BUNDLE) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
+# A folder of wheels from which the image's packages are installed, without any index:
+# make image WHEELHOUSE=wheels
+CONTEXT = --context build/context $(if $(WHEELHOUSE),--wheelhouse $(WHEELHOUSE))
+# What builds the image: the first of these that answers.
+ENGINE ?= docker podman buildah
+# Of the environment, where they are set there; see deploy/README.md.
+PIP = PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_NO_INDEX$(if $(WHEELHOUSE),=1)
 
 .PHONY: serve test test-without-vnni check format bench bento context image lock deploy-check policies clean
 
@@ -68,17 +75,16 @@ bento: $(BUNDLE)/manifest.json
 	$(PACK)
 
 context: $(BUNDLE)/manifest.json
-	$(PACK) --context build/context
+	$(PACK) $(CONTEXT)
 
-# BentoML refuses to read the Dockerfile's template anywhere but under the folder it runs in, and
-# copies it under the temporary folder first.
-# PIP_EXTRA_INDEX_URL may name PyTorch's index of CPU builds; see deploy/README.md.
+# BUILDAH_FORMAT: Podman and Buildah write images in OCI's format, which has no HEALTHCHECK.
 image: $(BUNDLE)/manifest.json
-	@docker info >/dev/null 2>&1 || { \
-	  echo "No Docker engine answers here. 'make context' writes the build context for any builder."; \
-	  exit 1; }
-	tag=$$($(PACK) | tail -n 1) && cd /tmp && TMPDIR=/tmp $(CURDIR)/$(BIN)/bentoml containerize $$tag --image-tag $$tag \
-	  --opt build-arg=PIP_EXTRA_INDEX_URL=$$PIP_EXTRA_INDEX_URL
+	@engine=$$(for name in $(ENGINE); do $$name info >/dev/null 2>&1 && echo $$name && break; done); \
+	[ -n "$$engine" ] || { \
+	  echo "None of these answers here: $(ENGINE). 'make context' writes the build context for any builder."; \
+	  exit 1; }; \
+	packed=$$($(PACK) $(CONTEXT)) && tag=$$(echo "$$packed" | tail -n 1) && \
+	BUILDAH_FORMAT=docker $$engine build --tag $$tag $(addprefix --build-arg ,$(PIP)) build/context
 
 # torch from PyPI asks for CUDA on x86. The image takes a CPU build, which asks for none of it, so
 # those packages are left out; nvidia-ml-py is BentoML's own.

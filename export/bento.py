@@ -33,6 +33,7 @@ BASE_IMAGE = "python:3.11.14-slim-bookworm"
 _LOCK = Path("deploy/requirements.lock")
 _DOCKERFILE = Path("deploy/image/Dockerfile.j2")
 _BENTOFILE = Path("bentofile.yaml")
+_WHEELS = Path("env/python/wheels")
 _NOT_SERVED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -117,8 +118,15 @@ def build(staged: Staged) -> Path:
     return Path(built.path)
 
 
-def write_context(tag: str, folder: Path) -> None:
-    """Write a bento's whole build context, models and Dockerfile, for any image builder."""
+def write_context(tag: str, folder: Path, wheelhouse: Path | None = None) -> None:
+    """Write a bento's whole build context, models and Dockerfile, for any image builder.
+
+    Args:
+        tag: Exact tag of the bento.
+        folder: Where to write; what is there is replaced.
+        wheelhouse: Folder of wheels for pip to find while the image is built; they are not part of
+            the image.
+    """
     import bentoml
     from bentoml._internal.container import construct_containerfile
 
@@ -132,6 +140,11 @@ def write_context(tag: str, folder: Path) -> None:
         # The temporary folder that it was made in is closed to others, and the copy took that over.
         folder.chmod(0o755)
         shutil.copy(dockerfile, folder / "Dockerfile")
+    if wheelhouse is not None:
+        wheels = folder / _WHEELS
+        wheels.mkdir()
+        for wheel in wheelhouse.glob("*.whl"):
+            shutil.copy(wheel, wheels)
 
 
 @contextmanager
@@ -150,7 +163,14 @@ def _inside(folder: Path) -> Iterator[None]:
 @click.option("--base-image", default=BASE_IMAGE, show_default=True)
 @click.option("--work", type=click.Path(path_type=Path), default=ROOT / "build/bento")
 @click.option("--context", type=click.Path(path_type=Path), help="Also write the image's context.")
-def main(bundle: Path, base_image: str, work: Path, context: Path | None) -> None:
+@click.option(
+    "--wheelhouse",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of wheels to put into the context for pip.",
+)
+def main(
+    bundle: Path, base_image: str, work: Path, context: Path | None, wheelhouse: Path | None
+) -> None:
     """Build the bento of a bundle; its tag is the last line on standard output."""
     register(bundle, open_bundle(bundle).manifest)
     staged = stage(bundle, work, base_image)
@@ -158,7 +178,7 @@ def main(bundle: Path, base_image: str, work: Path, context: Path | None) -> Non
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     click.echo(f"{size / 1e6:.1f} MB in {folder}, model {staged.model} beside it", err=True)
     if context is not None:
-        write_context(staged.tag, context)
+        write_context(staged.tag, context, wheelhouse)
         click.echo(f"build context in {context}", err=True)
     click.echo(staged.tag)
 

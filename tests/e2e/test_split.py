@@ -3,8 +3,11 @@
 import httpx
 import psutil
 import pytest
+import yaml
 from pods import KEY, image_environment, pod, wait_for_start
 from test_served import *  # noqa: F403 - every test of the service, with the fixtures below
+
+from export.bento import write_context
 
 PICKLE = {"content-type": "application/vnd.bentoml+pickle", "x-api-key": KEY}
 
@@ -113,3 +116,17 @@ def test_only_what_serves_is_in_the_image(image_context):
     assert names == {"service", "LICENSE", "sbom.cdx.json", "bentofile.yaml"}
     inside = {path.name for path in image_context.rglob("*")}
     assert not inside & {"export", "bench", "tests", "demo.safetensors", "__pycache__"}
+
+
+def test_a_folder_of_wheels_is_where_the_image_looks_for_it(image_context, tmp_path):
+    """Wheels, and nothing else of their folder, go into the context beside the requirements."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("a-1-py3-none-any.whl", "notes.txt"):
+        (wheels / name).touch()
+    bento = yaml.safe_load((image_context / "bento.yaml").read_text())
+    write_context(f"{bento['name']}:{bento['version']}", tmp_path / "context", wheels)
+    python = tmp_path / "context/env/python"
+    assert [path.name for path in (python / "wheels").iterdir()] == ["a-1-py3-none-any.whl"]
+    assert (python / "requirements.txt").is_file()
+    assert not (image_context / "env/python/wheels").exists()
