@@ -142,7 +142,7 @@ def write_context(tag: str, folder: Path, wheelhouse: Path | None = None) -> Non
         shutil.copy(dockerfile, folder / "Dockerfile")
     if wheelhouse is not None:
         wheels = folder / _WHEELS
-        wheels.mkdir()
+        wheels.mkdir(exist_ok=True)
         for wheel in wheelhouse.glob("*.whl"):
             shutil.copy(wheel, wheels)
 

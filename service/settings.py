@@ -138,7 +138,8 @@ class Settings(BaseSettings):
     )
     allow_anonymous: bool = Field(
         False,
-        description="Serve callers without an API key on addresses other than loopback.",
+        description="Without a file of API keys, serve callers on addresses other than loopback "
+        "and those whom a proxy on this machine stands for.",
     )
     log_requests: bool = Field(True, description="Log one JSON line a request.")
     explainer_url: str | None = Field(

@@ -129,4 +129,4 @@ def test_a_folder_of_wheels_is_where_the_image_looks_for_it(image_context, tmp_p
     python = tmp_path / "context/env/python"
     assert [path.name for path in (python / "wheels").iterdir()] == ["a-1-py3-none-any.whl"]
     assert (python / "requirements.txt").is_file()
-    assert not (image_context / "env/python/wheels").exists()
+    assert list((image_context / "env/python").rglob("*.whl")) == []
