@@ -2,8 +2,8 @@
 
     CXR_XRAYS=FOLDER python -m bench.exposure
 
-The limits of `service.radiograph.exposure` and `service.radiograph.border` were set on `calibration`; `dev` and the
-adults of `other` judge them. Last the cost of measuring.
+The limits of `service.radiograph.exposure` and `service.radiograph.border` were set on
+`calibration`; `dev` and the adults of `other` judge them. Last the cost of measuring.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from service.explain.fields import (
     read_served_prediction,
 )
 from service.http.batch_answer import BatchAnswer, answer_each
-from service.http.middleware.cors import CrossOrigin
 from service.http.direct_routes import DirectRoutes, RouteTable
 from service.http.disconnect import cancel_on_disconnect
 from service.http.explainer_client import ExplainerClient, explainer_address
@@ -32,6 +31,7 @@ from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, PngFile
 from service.http.middleware.access_log import AccessLog, record
 from service.http.middleware.admission import Admission, AdmissionControl
 from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys
+from service.http.middleware.cors import CrossOrigin
 from service.http.middleware.error_responses import ErrorResponse, ErrorResponses
 from service.http.middleware.security_headers import SecurityHeaders
 from service.http.routes import documents, documents_and_page

@@ -88,3 +88,16 @@ def tracing_options() -> dict[str, Any]:
     if _CONFIGURED_BY.isdisjoint(os.environ):
         return {"excluded_urls": [".*"]}
     return {}
+
+
+def cors_options() -> dict[str, Any] | None:
+    """The `services.NAME.http.cors` options of BentoML's configuration; None where CORS is off.
+
+    BentoML applies them behind a service's own middleware, where they reach neither the answers
+    given in front of its router nor preflights. To be called when the service starts: the
+    configuration is read after this module is imported.
+    """
+    if not BentoMLContainer.http.cors.enabled.get():
+        return None
+    options: dict[str, Any] = BentoMLContainer.access_control_options.get()
+    return options

@@ -5,7 +5,13 @@ import pytest
 from starlette.requests import Request
 
 from service.http import framework
-from service.http.framework import UnreadForm, api_methods, local_address, tracing_options
+from service.http.framework import (
+    UnreadForm,
+    api_methods,
+    cors_options,
+    local_address,
+    tracing_options,
+)
 
 
 def test_the_version_is_the_one_that_was_read():
@@ -56,3 +62,8 @@ def test_spans_are_kept_where_tracing_may_be_configured(monkeypatch, variable):
     assert tracing_options() == {"excluded_urls": [".*"]}
     monkeypatch.setenv(variable, "x")
     assert tracing_options() == {}
+
+
+def test_cors_is_off_unless_it_is_configured():
+    """BentoML's default configuration allows no other origin."""
+    assert cors_options() is None
