@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
 
-# One server per BENTOML_HOME: its start-up wipes the metrics folder in there.
+# BentoML's model store and the metrics of what is served stay in this folder.
 export BENTOML_HOME ?= $(CURDIR)/.bentoml
 # Nothing is sent to anybody.
 export BENTOML_DO_NOT_TRACK := True

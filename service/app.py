@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import bentoml
@@ -47,7 +48,9 @@ from service.serving.garbage_collection import tune_garbage_collector
 from service.serving.prediction_lane import PredictionLane
 from service.serving.process_priority import lower_priority, use_batch_scheduling
 from service.serving.watchdog import beat, end, watch
-from service.settings import Settings, bundle_folder, read_settings
+from service.settings import Settings, bundle_folder, read_settings, unknown_variables
+
+_log = logging.getLogger("cxr.start")
 
 _EXPLAINER = "explainer"
 _FRAMEWORK: dict[str, Any] = {
@@ -61,7 +64,7 @@ _FRAMEWORK: dict[str, Any] = {
 }
 _PREDICTED = frozenset({"/predict", "/predict_batch", "/preview", "/explain"})
 _EXPLAINED = frozenset({"/gradcam", "/explain"})
-_PATHS = _PREDICTED | _EXPLAINED | {"/", "/docs.json", "/about.json"}
+_PATHS = _PREDICTED | _EXPLAINED | {"/", "/docs", "/docs.json", "/about.json"}
 _EXPLANATION_ADMISSION, _PREDICTION_ADMISSION = Admission(), Admission()
 _EXPLAINER_ROUTES, _PREDICTION_ROUTES = RouteTable(), RouteTable()
 
@@ -90,8 +93,16 @@ def _supervise() -> None:
     """Runs in the supervising process before any worker: a bad bundle ends the start here."""
     settings = read_settings()
     log_as_supervisor()
+    _warn_of_unknown_variables()
     open_bundle(bundle_folder(settings))
     watch(settings.stall_seconds)
+
+
+@cache
+def _warn_of_unknown_variables() -> None:
+    """Log variables that are misspelt settings, once for all services of this process."""
+    for sentence in unknown_variables(os.environ):
+        _log.warning(sentence)
 
 
 @partial(

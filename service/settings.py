@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +19,12 @@ Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
 Framing = Literal["crop", "letterbox"]
 BodyPart = Literal["refuse", "warn"]
 
+PREFIX = "CXR_"
+"""Of the environment variables that are settings."""
+
+_NO_SETTINGS = frozenset({"CXR_XRAYS", "CXR_HEARTBEATS"})
+"""Variables of the same prefix that others read: the tests, and the watchdog's processes."""
+
 PINNED = "BUNDLE"
 """File beside this one, only in a bento: the exact tag of the model that it was built with."""
 
@@ -27,7 +35,7 @@ class Settings(BaseSettings):
     A value that is not allowed is refused by its key's name when the settings are read.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CXR_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     bundle: str = Field(
         default_factory=lambda: pinned_bundle() or "models/demo",
@@ -174,6 +182,27 @@ def read_settings(**overrides: object) -> Settings:
             for fault in error.errors(include_url=False, include_context=False)
         ]
         raise SettingRefused("; ".join(reasons)) from error
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Say which environment variables look like settings and are none.
+
+    Args:
+        names: Names of environment variables; as settings are read, case does not matter.
+
+    Returns:
+        One sentence a variable, with the setting whose name is nearest where one is near.
+    """
+    settings = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    unknown = {name for name in names if name.upper().startswith(PREFIX)}
+    sentences = []
+    for name in sorted(unknown - _NO_SETTINGS):
+        if name.upper() in settings:
+            continue
+        near = get_close_matches(name.upper(), settings, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        sentences.append(f"{name} is no setting and has no effect{meant}")
+    return sentences
 
 
 def pinned_bundle() -> str | None:

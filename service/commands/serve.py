@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import click
 
 from service.commands.variant import variant_options
 
 
+def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Refuse a host that is no IP address: the server binds none by its name."""
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if value == "localhost" else value))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} is no IP address, such as 127.0.0.1 or 0.0.0.0"
+        ) from error
+
+
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    callback=_address,
+    help="IP address to listen on; 0.0.0.0 for every IPv4 address of this machine.",
+)
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 @variant_options
 def serve(
@@ -16,9 +35,16 @@ def serve(
 ) -> None:
     """Start the HTTP service.
 
-    The bundle is verified first: a missing, damaged or foreign file ends the command with
-    exit status 1 and is named. Every setting can be given in the environment as CXR_NAME too;
-    `cxr serve` says the ones in force.
+    The file of API keys, the address and the bundle are checked first: what is wrong with them
+    is one line, and a service that is running is left alone. Settings come from the environment,
+    as CXR_ and a name.
+
+    \b
+      cxr serve
+      cxr serve --port 3001 --bundle models/densenet121-res224-all
+      CXR_API_KEYS_FILE=keys.txt cxr serve --host 0.0.0.0
+
+    Exit status: 0 told to end, 1 failed with the reason on standard error, 2 wrong usage.
     """
     from service.commands.launch import launch
     from service.settings import read_settings

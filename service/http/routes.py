@@ -11,7 +11,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from service import __version__
@@ -45,6 +45,11 @@ async def openapi(_: Request) -> Response:
     return JSONResponse(_document())
 
 
+async def docs(_: Request) -> Response:
+    """Lead to the OpenAPI document from where it is looked for first."""
+    return RedirectResponse("docs.json")
+
+
 @cache
 def _document() -> dict[str, Any]:
     manifest = read_manifest(bundle_folder(read_settings()))
@@ -59,6 +64,7 @@ async def about_json(_: Request) -> Response:
 
 _DOCUMENTS = (
     Route("/metrics", metrics),
+    Route("/docs", docs),
     Route("/docs.json", openapi),
 )
 
