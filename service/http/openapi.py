@@ -56,12 +56,26 @@ _FILE = {"type": "string", "format": "binary"}
 
 _OFFERED = {
     "additionalProperties": False,
-    "anyOf": [
-        {"properties": {"method": {"enum": [method]}, "layer": {"enum": list(layers)}}}
-        for method, layers in OFFERED.items()
+    "allOf": [
+        {
+            "anyOf": [
+                {"properties": {"method": {"enum": [method]}, "layer": {"enum": list(layers)}}}
+                for method, layers in OFFERED.items()
+            ]
+        }
     ],
 }
-"""Which fields a heat map takes, and at which layers each method is offered."""
+"""Which fields a heat map takes, and at which layers each method is offered.
+
+The alternatives stand in an `allOf`: where they are part of the form itself, some generators of
+clients make a type of each, without the fields that all have in common.
+"""
+
+_FORM = "multipart/form-data"
+_OR_THE_FILE = (
+    "The body may also be the image's file itself, of the type {types} or any image/ type: "
+    "`curl --data-binary @FILE -H 'Content-Type: {example}'`."
+)
 
 
 def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
@@ -177,7 +191,8 @@ def _upload(
 ) -> dict[str, Any]:
     """The description of a path that takes a multipart form; its first field is required.
 
-    Where it is `plain`, the file itself is taken as well.
+    Where it is `plain`, the file itself is taken as well, which stands in the text alone: for a
+    second type of body some generators write code that cannot be imported.
     """
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
     for fault in _EVERY_UPLOAD:
@@ -195,10 +210,10 @@ def _upload(
         "properties": fields,
         "required": [next(iter(fields))],
     } | (bounds or {})
-    body: dict[str, Any] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    body: dict[str, Any] = {"required": True, "content": {_FORM: {"schema": form}}}
     if plain:
-        body["content"] |= {media_type: {"schema": _FILE} for media_type in FILE_TYPES}
-        body["description"] = "A form, or the file itself; its type may be that of any image too."
+        types = ", ".join(FILE_TYPES)
+        body["description"] = _OR_THE_FILE.format(types=types, example=FILE_TYPES[0])
     return {
         "post": {
             "operationId": name,

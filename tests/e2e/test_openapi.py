@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.http.uploads import FILE_TYPES
+
 HERE = Path(__file__).parent
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
@@ -49,3 +51,15 @@ def test_every_check_of_schemathesis_holds(served, tmp_path, files, examples, ex
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "9 selected / 9 total" in done.stdout
+
+
+@pytest.mark.parametrize("path", ["/predict", "/preview"])
+def test_a_body_that_is_the_file_is_described_and_taken(client, phantom_png, path):
+    """Beside the form the document says in words that the body may be the file itself; of each
+    type that it names, it is answered."""
+    body = client.get("/docs.json").json()["paths"][path]["post"]["requestBody"]
+    assert list(body["content"]) == ["multipart/form-data"]
+    assert f"of the type {', '.join(FILE_TYPES)} or any image/ type" in body["description"]
+    for media_type in (*FILE_TYPES, "image/png"):
+        headers = {"content-type": media_type}
+        assert client.post(path, content=phantom_png(1), headers=headers).status_code == 200
