@@ -197,7 +197,7 @@ def main(
     probabilities: bool,
     losses: bool,
 ) -> None:
-    r"""Load URL with IMAGES as multipart forms and print what happened as JSON.
+    """Load URL with IMAGES as multipart forms and print what happened as JSON.
 
     \b
       python -m bench.load http://127.0.0.1:3000/predict a.jpg b.jpg --clients 32 --seconds 10

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from service.commands.output import require_writable_folder
+
 
 @click.command()
 @click.option(
@@ -75,9 +77,17 @@ def export(
     published. Out of tolerance: the figure is printed, nothing is published, exit status 1.
     Faster variants (OpenVINO, bfloat16, 8 bits) are published where they pass the drift gate,
     and the fastest of all on this machine is what the service will run.
+
+    \b
+      cxr export --weights demo
+      cxr export --weights densenet121-res224-all
+      cxr export --weights mine.safetensors --like densenet121-res224-all --images radiographs
+
+    Exit status: 0 published, 1 not published, with the reason on standard error, 2 wrong usage.
     """
     import time
 
+    require_writable_folder(out)
     try:
         from export.bundle.build import export_bundle
         from export.bundle.publish import register as copy_to_store

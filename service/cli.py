@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import entry_points
 
@@ -19,7 +20,7 @@ from service.errors import CxrError
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cxr-pneumonia", prog_name="cxr")
 def cxr() -> None:
-    r"""Pneumonia and other findings on frontal chest radiographs.
+    """Pneumonia and other findings on frontal chest radiographs.
 
     \b
       cxr export --weights demo       make the bundle of the embedded demo model
@@ -32,9 +33,17 @@ def cxr() -> None:
       cxr card                        write the model card
       cxr bench runtimes              time every way to run the model on this machine
 
+    `cxr COMMAND --help` has examples of each.
+
     Exit status: 0 done, 1 failed with the reason on standard error, 2 wrong usage.
+
     Research software, not for clinical use.
     """
+    if any(name.upper().startswith("CXR_") for name in os.environ):
+        from service.settings import unknown_variables
+
+        for sentence in unknown_variables(os.environ):
+            click.echo(f"cxr: {sentence}", err=True)
 
 
 cxr.add_command(predict)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from service.commands.output import require_writable_file, write_file
+
 
 @click.command()
 @click.option("--bundle", metavar="DIR", help="Model bundle [default: CXR_BUNDLE or models/demo].")
@@ -31,7 +33,7 @@ import click
 def card(
     bundle: str | None, weights: str | None, evaluations: tuple[Path, ...], out: Path | None
 ) -> None:
-    r"""Write the model card of a bundle, or of weights by their name.
+    """Write the model card of a bundle, or of weights by their name.
 
     Training data, published and measured figures, operating points, known failures, intended
     use and licence: from the bundle's manifest and parity record, from evaluations of that very
@@ -44,6 +46,8 @@ def card(
     """
     if bundle and weights:
         raise click.UsageError("--bundle and --weights exclude each other")
+    if out is not None:
+        require_writable_file(out)
     try:
         from export.card.model_card import read_report, write_card
         from export.card.subject import by_name, of_bundle
@@ -63,5 +67,5 @@ def card(
     if out is None:
         click.echo(text, nl=False)
         return
-    out.write_text(text, encoding="utf-8")
+    write_file(out, text.encode())
     click.echo(f"Wrote {out}", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from service.commands.output import require_writable_folder
 from service.commands.variant import variant_options
 
 
@@ -19,7 +20,10 @@ from service.commands.variant import variant_options
     help="Folder for report.html, report.json and predictions.csv.",
 )
 @click.option(
-    "--target", default="Pneumonia", show_default=True, help="Finding that the report is about."
+    "--target",
+    default="Pneumonia",
+    show_default=True,
+    help="Finding that the report is about, in any case.",
 )
 @click.option(
     "--prevalence",
@@ -71,11 +75,12 @@ def evaluate(
     compared: tuple[str, ...],
     limit: int | None,
 ) -> None:
-    r"""Say how good the answers are on labelled radiographs.
+    """Say how good the answers are on labelled radiographs.
 
     DIR holds folders named NORMAL and PNEUMONIA at any depth; datasets/test where nothing is
-    named. A CSV table has a column `path`, relative to the table, and a column for each labelled
-    finding, with 1, 0, or nothing where it is not known. Every other column makes subgroups:
+    named. A CSV table has a column `path`, absolute or relative to the table, and a column for
+    each labelled finding, with 1, 0, or nothing where it is not known. Every other column makes
+    subgroups:
 
     \b
       path,Pneumonia,Effusion,sex,age
@@ -94,6 +99,8 @@ def evaluate(
     Exit status: 0 done, 1 nothing could be evaluated, 2 wrong usage. Files that are refused are
     listed with the reason and count nowhere.
     """
+    data = _labelled(data)
+    require_writable_folder(out)
     try:
         from export.evaluation.run import run
     except ModuleNotFoundError as error:
@@ -105,7 +112,7 @@ def evaluate(
     from service.settings import read_settings
 
     run(
-        _found(data),
+        data,
         out,
         Options(
             target=target,
@@ -120,8 +127,8 @@ def evaluate(
     )
 
 
-def _found(data: Path | None) -> Path:
-    """What was named, or the test set.
+def _labelled(data: Path | None) -> Path:
+    """The folder or table that was named, or the test set.
 
     Raises:
         click.UsageError: It is not there.

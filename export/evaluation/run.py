@@ -29,7 +29,7 @@ from export.evaluation.summary import print_summary
 from export.evaluation.table import read_table
 from export.evaluation.variants import named_apart, settings_of
 from service.archive.durable import write_whole
-from service.errors import UnknownTarget
+from service.commands.finding import finding_named
 from service.network.predictor import Predictor, open_predictor
 from service.settings import Settings
 
@@ -60,10 +60,7 @@ def run(
     beside = {asked: settings_of(asked, settings) for asked in compared}
     predictor = open_predictor(settings)
     named = predictor.manifest.named()
-    if options.target not in named:
-        raise UnknownTarget(
-            f"these weights predict no {options.target!r}; they predict {', '.join(named)}"
-        )
+    options = options.model_copy(update={"target": finding_named(options.target, named)})
     dataset = _limited(_read(data, named, options.target), options)
     others = {name: open_predictor(one) for name, one in named_apart(beside).items()}
     out.mkdir(parents=True, exist_ok=True)

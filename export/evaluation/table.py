@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from export.errors import DatasetRefused
 from export.evaluation.dataset import Dataset, LabelledImage
+from service.commands.finding import normalised
 
 PATH_COLUMNS = ("path", "file", "filename", "image")
 PATHOLOGIES = (
@@ -40,8 +42,8 @@ def read_table(table: Path, named: Sequence[str]) -> Dataset:
 
     Args:
         table: CSV with a header, UTF-8. The column `path` (or file, filename, image) is
-            relative to the table's folder. A column named as a pathology holds 1, 0 or, where
-            it is not known, nothing.
+            absolute or relative to the table's folder. A column named as a pathology holds 1, 0
+            or, where it is not known, nothing.
         named: Pathologies that the weights name; labels of others are left out.
 
     Raises:
@@ -54,8 +56,8 @@ def read_table(table: Path, named: Sequence[str]) -> Dataset:
             f"{table}: no column is called {', '.join(PATH_COLUMNS[:-1])} or {PATH_COLUMNS[-1]}; "
             f"there are {', '.join(header)}"
         )
-    known = {_key(name): name for name in (*PATHOLOGIES, *named)}
-    labels = {name: known[_key(name)] for name in header if _key(name) in known}
+    known = {normalised(name): name for name in (*PATHOLOGIES, *named)}
+    labels = {name: known[normalised(name)] for name in header if normalised(name) in known}
     used = {name: label for name, label in labels.items() if label in named}
     if not used:
         raise DatasetRefused(
@@ -66,14 +68,15 @@ def read_table(table: Path, named: Sequence[str]) -> Dataset:
     images: list[LabelledImage] = []
     lines: dict[str, int] = {}
     for line, row in rows:
-        name = _relative(table, line, row[path_column].strip())
+        written = row[path_column].strip()
+        name = _relative(table, line, written)
         if name in lines:
             raise DatasetRefused(f"{table}, line {line}: {name} is in line {lines[name]} already")
         lines[name] = line
         images.append(
             LabelledImage(
                 name,
-                table.parent / name,
+                table.parent / written,
                 {
                     label: value
                     for column, label in used.items()
@@ -105,8 +108,8 @@ def _read(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
         raise DatasetRefused(f"{table} cannot be read: {error.strerror}") from error
     if not any(header):
         raise DatasetRefused(f"{table} is empty")
-    keys = [_key(name) for name in header]
-    if twice := next((name for name in header if keys.count(_key(name)) > 1), None):
+    keys = [normalised(name) for name in header]
+    if twice := next((name for name in header if keys.count(normalised(name)) > 1), None):
         raise DatasetRefused(f"{table}: the column {twice} is there twice")
     for line, row in rows:
         if len(row) != len(header):
@@ -114,11 +117,6 @@ def _read(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
                 f"{table}, line {line}: {len(row)} cells under {len(header)} columns"
             )
     return header, [(line, dict(zip(header, row, strict=True))) for line, row in rows]
-
-
-def _key(name: str) -> str:
-    """A column's name without regard to case and to how words are joined."""
-    return " ".join(name.casefold().replace("_", " ").split())
 
 
 def _label(table: Path, line: int, column: str, cell: str) -> bool | None:
@@ -136,11 +134,6 @@ def _relative(table: Path, line: int, written: str) -> str:
     if not written:
         raise DatasetRefused(f"{table}, line {line}: the path is missing")
     path = Path(written)
-    if not path.is_absolute():
-        return PurePosixPath(path).as_posix()
-    folder = table.parent.resolve()
-    if not path.is_relative_to(folder):
-        raise DatasetRefused(
-            f"{table}, line {line}: {written} lies outside {folder}; write paths relative to it"
-        )
-    return path.relative_to(folder).as_posix()
+    if path.is_absolute():
+        path = Path(os.path.relpath(path, table.parent.resolve()))
+    return path.as_posix()

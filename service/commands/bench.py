@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +45,15 @@ def runtimes(
     rounds: int,
     ceiling: bool,
 ) -> None:
-    """Time every variant of the bundle that can run here, in turns."""
+    """Time every variant of the bundle that can run here, in turns.
+
+    \b
+      cxr bench runtimes
+      cxr bench runtimes --only openvino-int8 --only onnxruntime-float32 --batch 1
+      cxr bench runtimes --rounds 1 --seconds 0.2 --no-ceiling
+
+    Exit status: 0 done, 1 failed with the reason on standard error, 2 wrong usage.
+    """
     from service.network.bundle import open_bundle
     from service.network.runtime.threads import usable_cpus
     from service.network.variant_speed import (
@@ -58,19 +67,39 @@ def runtimes(
 
     settings = read_settings(bundle=bundle, threads=threads)
     opened = open_bundle(bundle_folder(settings))
+    _check_names(only, opened.manifest)
     width = settings.threads or usable_cpus()
     loaded, missing = load_all(opened, width, only or None)
     machine = this_machine(width)
     click.echo(f"{machine.processor}, {', '.join(machine.instructions) or 'no 8-bit products'}")
     click.echo(f"{machine.threads} thread{'s' if machine.threads > 1 else ''}")
+    turns = len(loaded) * len(batches) * rounds
+    click.echo(f"Measuring for about {math.ceil(turns * seconds)} s", err=True)
     rows = measure(loaded, batches, seconds, rounds)
     _print(opened.manifest, rows)
-    for name, reason in {**missing, **opened.manifest.kept_out}.items() if not only else ():
+    for name, reason in {**missing, **({} if only else opened.manifest.kept_out)}.items():
         click.echo(f"{name} is not there: {reason}")
+    if not rows:
+        raise click.ClickException("nothing that --only names can run here")
     if ceiling and opened.manifest.chosen in loaded:
         _print_ceiling(rows, opened.manifest, width)
     if warning := faster_than_chosen(table_of(rows, width), opened.manifest.chosen):
         click.echo(f"Note: {warning}")
+
+
+def _check_names(only: tuple[str, ...], manifest: Manifest) -> None:
+    """Refuse names that the bundle has no variant of.
+
+    Raises:
+        click.BadParameter: The message lists the variants.
+    """
+    variants = [variant.name for variant in manifest.variants]
+    for name in only:
+        if name not in variants:
+            raise click.BadParameter(
+                f"the bundle has no variant {name!r}; it has {', '.join(variants)}",
+                param_hint="--only",
+            )
 
 
 def _print(manifest: Manifest, rows: tuple[Measurement, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The image that a command works on: the one named, or one of the test set."""
+"""The image that a command works on where none is named."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ import click
 
 TEST_SET = Path("datasets/test")
 CLASSES = ("NORMAL", "PNEUMONIA")
+SAMPLE = Path(__file__).parent.parent / "page" / "samples" / "opacity.png"
+"""A drawn phantom with an opacity, one of those that the page offers."""
+
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".webp", ".jp2"}
 
 
-def pick_from_test_set() -> Path:
+def pick_image() -> Path:
     """Pick one radiograph of `datasets/test/{NORMAL,PNEUMONIA}/` at random and say which.
 
-    Raises:
-        click.UsageError: There is none to pick from.
+    Where there is none, it is `SAMPLE`, and that is said.
     """
-    found = [
+    radiographs = [
         path
         for name in CLASSES
         for path in sorted((TEST_SET / name).rglob("*"))
         if path.suffix.lower() in _SUFFIXES
     ]
-    if not found:
-        raise click.UsageError(
-            f"no IMAGE was named and there is none in {TEST_SET}/{{{','.join(CLASSES)}}}/ "
-            "to pick from"
-        )
-    chosen = random.choice(found)  # noqa: S311 - nothing secret depends on it
-    click.echo(f"No image named: picked {chosen}", err=True)
-    return chosen
+    if radiographs:
+        picked = random.choice(radiographs)  # noqa: S311 - nothing secret depends on it
+        click.echo(f"No image named: picked {picked}", err=True)
+        return picked
+    click.echo(
+        f"No image named, and none in {TEST_SET}/{{{','.join(CLASSES)}}}/: taking the sample "
+        f"{SAMPLE}, a drawn phantom and no person's radiograph",
+        err=True,
+    )
+    return SAMPLE

@@ -22,24 +22,36 @@ LEVELS = ("mean", "low", "high", "black", "white")
     metavar="PNG",
     help="Write the 224 x 224 pixels that the network gets, as a 16-bit PNG.",
 )
-@click.option("--no-voi", is_flag=True, help="Leave the VOI LUT or window of a DICOM file out.")
+@click.option(
+    "--no-voi",
+    is_flag=True,
+    help="Leave a DICOM file's VOI LUT or window out, as CXR_VOI_LUT=false does.",
+)
 def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
     """Say what the service sees in FILE, without the patient's data in it.
 
     Format and transfer syntax, photometric interpretation, bits, how stored values become grey
     levels, the crop, and what there is to be warned about. A file that would be refused is
-    refused here with the same reason.
+    refused here with the same reason. CXR_VOI_LUT and the limits of the environment apply as
+    they do to the service.
+
+    \b
+      cxr inspect radiograph.dcm
+      cxr inspect radiograph.dcm --no-voi --out input.png
+      cxr inspect radiograph.png --json
+
+    Exit status: 0 done, 1 refused with the reason on standard error, 2 wrong usage.
     """
+    from service.commands.output import require_writable_file
     from service.network.answer import crop_answer
-    from service.radiograph.decode import decode
-    from service.radiograph.framing import frame
+    from service.radiograph.reader import reader
     from service.settings import read_settings
 
-    settings = read_settings()
-    data = file.read_bytes()
-    radiograph = decode(data, reduce=True, voi=not no_voi, body_part=settings.body_part)
-    framed = frame(radiograph, settings.framing, trim_border=settings.trim_border)
-    model_input, exposure = framed.input, framed.exposure
+    if out is not None:
+        require_writable_file(out)
+    settings = read_settings(voi_lut=False if no_voi else None)
+    framed = reader(settings).read_framed(file.read_bytes(), reduce=True)
+    radiograph, model_input, exposure = framed.radiograph, framed.input, framed.exposure
     source, geometry = radiograph.source, model_input.geometry
     seen: dict[str, object] = {
         "format": source.format,
@@ -79,14 +91,17 @@ def _border(exposure: Exposure) -> dict[str, object] | None:
 
 def _write(pixels: object, out: Path) -> None:
     """Write pixels in [0, 1] with 16 bits, so that they differ by at most 1/131070."""
+    import io
+
     import numpy as np
     from PIL import Image
 
+    from service.commands.output import write_file
+
     deep = np.rint(np.asarray(pixels) * np.float32(65535)).astype(np.uint16)
-    try:
-        Image.fromarray(deep).save(out, format="PNG")
-    except OSError as error:
-        raise click.FileError(str(out), error.strerror or "cannot be written") from error
+    buffer = io.BytesIO()
+    Image.fromarray(deep).save(buffer, "PNG")
+    write_file(out, buffer.getvalue())
 
 
 def _print(file: Path, seen: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from service.commands.variant import variant_options
 
 if TYPE_CHECKING:
+    from service.errors import CxrError
     from service.network.answer import Prediction
 
 
@@ -26,25 +28,33 @@ def predict(
 ) -> None:
     """Say how likely each finding is on a radiograph.
 
-    Without an IMAGE, one of datasets/test/{NORMAL,PNEUMONIA}/ is picked and named. The score is
-    the probability rescaled so that 0.5 is the finding's operating point: a finding is positive
-    over 0.5. An image that cannot be scored is reported, the others are still answered, and the
-    exit status is 1.
+    Without an IMAGE, one of datasets/test/{NORMAL,PNEUMONIA}/ is picked, or else a drawn phantom
+    that ships with the service; either is named. The score is the probability rescaled so that
+    0.5 is the finding's operating point: a finding is positive over 0.5.
+
+    \b
+      cxr predict radiograph.dcm
+      cxr predict *.png --json
+      cxr predict radiograph.png --bundle models/densenet121-res224-all
+
+    A folder is scored by `cxr score FOLDER --out results.csv`.
+
+    Exit status: 0 done, 1 an image could not be scored (it is named, the others are answered all
+    the same), 2 wrong usage.
     """
-    from service.commands.images import pick_from_test_set
+    from service.commands.images import pick_image
     from service.errors import CxrError
     from service.network.predictor import open_predictor
     from service.settings import read_settings
 
-    paths = images or (pick_from_test_set(),)
+    paths = images or (pick_image(),)
     predictor = open_predictor(read_settings(bundle=bundle, runtime=runtime, precision=precision))
     failed = False
     for path in paths:
         try:
             answer = predictor.predict(path.read_bytes())
         except (CxrError, OSError) as error:
-            reason = error.message if isinstance(error, CxrError) else error.strerror
-            click.echo(f"cxr: {path}: {reason}", err=True)
+            click.echo(f"cxr: {path}: {_reason(path, error)}", err=True)
             failed = True
             continue
         if as_json:
@@ -53,6 +63,14 @@ def predict(
             _print_table(path, answer)
     if failed:
         raise SystemExit(1)
+
+
+def _reason(path: Path, error: CxrError | OSError) -> str:
+    """Why an image was not scored."""
+    if isinstance(error, IsADirectoryError):
+        scored = f"cxr score {shlex.quote(str(path))} --out results.csv"
+        return f"this is a folder; `{scored}` scores every file in it"
+    return (error.strerror if isinstance(error, OSError) else error.message) or str(error)
 
 
 def _print_table(path: Path, answer: Prediction) -> None:

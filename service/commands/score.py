@@ -59,9 +59,7 @@ FORMATS = ("csv", "jsonl", "parquet", "dicom-sr")
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processes of --engine ray that each hold a runtime and share the CPUs.",
+    help="Processes of --engine ray that each hold a runtime and share the CPUs [default: 1].",
 )
 @click.option("--ray-address", metavar="A", help="A running cluster [default: start one here].")
 @variant_options
@@ -75,13 +73,13 @@ def score(
     as_listed: bool,
     keep_every: int,
     engine: str,
-    workers: int,
+    workers: int | None,
     ray_address: str | None,
     bundle: str | None,
     runtime: str | None,
     precision: str | None,
 ) -> None:
-    r"""Score an archive: one row a file, whatever is in it.
+    """Score an archive: one row a file, whatever is in it.
 
     \b
     PATH is
@@ -115,8 +113,9 @@ def score(
     after SIGTERM.
     """
     place = _place(out, form)
-    if ray_address and engine != "ray":
-        raise click.UsageError("--ray-address is for --engine ray")
+    for option, value in {"--workers": workers, "--ray-address": ray_address}.items():
+        if value is not None and engine != "ray":
+            raise click.UsageError(f"{option} is for --engine ray")
     _check_packages(place.form, engine)
     from service.archive.progress import watching
 
@@ -139,7 +138,7 @@ def score(
             predictor = open_predictor(settings)
             if predictor.note:
                 watch.say(predictor.note)
-            work = _engine(engine, order, predictor, settings, workers, ray_address)
+            work = _engine(engine, order, predictor, settings, workers or 1, ray_address)
             summary = score_archive(order, predictor, settings, work, watch)
         except _Stopped as stop:
             kept = f" {watch.kept:,} of {watch.total:,} files are kept." if watch.total else ""

@@ -11,40 +11,18 @@ import torch
 
 from service.explain.cam.class_map import CAM, ClassMap, class_activation_map
 from service.explain.cam.gradients import BATCH, class_maps
-from service.explain.cam.request import MapRequest, map_request
-from service.explain.drawing.figure import draw
-from service.explain.drawing.heat_map import OPACITY
+from service.explain.cam.request import MapRequest
 from service.explain.explanation import Explanation, explanation
 from service.explain.faithfulness import faithfulness
-from service.explain.hotspot import directions
-from service.network.answer import model_answer
 from service.network.bundle import Manifest, open_bundle
 from service.network.runtime.torchscript import load_network
 from service.network.scores import op_norm, sigmoid
-from service.radiograph.png import png
 from service.radiograph.preprocess import ModelInput
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
 
 PASSES = 2
 """Passes with gradients that run at a time; each keeps up to `BATCH` images' activations."""
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """An explanation as a picture.
-
-    Attributes:
-        png: The overlay in the radiograph's own geometry over its caption, as a PNG file.
-        score: The target's score as PyTorch computes it.
-        empty: Whether there is no map, because nothing in the image speaks for the target.
-        words: Where the map is hottest; None where there is no map.
-    """
-
-    png: bytes
-    score: float
-    empty: bool
-    words: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,40 +115,6 @@ class TracedExplainer:
             model_input.pixels, found.values, lambda p: self.scores(p, request.output)
         )
         return replace(found, faithfulness=measured)
-
-    def explain(
-        self,
-        data: bytes,
-        target: str,
-        method: str | None = None,
-        layer: str | None = None,
-        opacity: float = OPACITY,
-    ) -> Drawn:
-        """Draw an image file's explanation.
-
-        Args:
-            data: The whole file.
-            target: Name of the pathology.
-            method: As for `map_request`, like the layer.
-            layer: Where to make the map.
-            opacity: In [0, 1], share of the colour where the map is hottest.
-
-        Raises:
-            ClientFault: The file is no radiograph that can be scored.
-            UnknownTarget: These weights do not name the target.
-            Unprocessable: No such method or layer.
-            InferenceFailed: The network gave no finite answer.
-        """
-        request = map_request(self.manifest.labels, target, method, layer)
-        framed = self.reader.read_framed(data, reduce=False)
-        radiograph = framed.radiograph
-        orientation = directions(radiograph.source.orientation)
-        found = self.explanation(framed.input, request, patient_orientation=orientation)
-        model = model_answer(self.manifest, self.manifest.variant("torchscript"))
-        picture = draw(radiograph, found, model, opacity)
-        return Drawn(
-            png(picture), found.served.score, empty=found.values is None, words=found.words
-        )
 
 
 def open_explainer(settings: Settings) -> TracedExplainer:

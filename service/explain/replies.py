@@ -11,10 +11,10 @@ from service.explain.explainer import TracedExplainer
 from service.explain.explanation import Explanation
 from service.explain.fields import ExplainFields, ServedPrediction
 from service.explain.hotspot import directions
-from service.media_types import DICOM, JSON, PNG
+from service.media_types import DICOM, JPEG, JSON, PNG
 from service.network.answer import ModelAnswer, image_answer, model_answer
+from service.radiograph.encoding import jpeg, png
 from service.radiograph.framing import FramedRadiograph
-from service.radiograph.png import png
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,15 @@ class Reply:
 
 
 @dataclass(frozen=True, eq=False)
-class _Explained:
+class Explained:
+    """The explanation of a score, with the image that was scored.
+
+    Attributes:
+        framed: The image and the network's input.
+        explanation: Of the score.
+        model: The model that scored it.
+    """
+
     framed: FramedRadiograph
     explanation: Explanation
     model: ModelAnswer
@@ -52,16 +60,37 @@ def heat_map_reply(
         ClientFault: The file or the fields are not to be worked on.
         ServerFault: The network failed.
     """
-    found = _explain(explainer, data, fields, served, full=True)
-    radiograph = found.framed.radiograph
-    drawn = draw(radiograph, found.explanation, found.model, fields.opacity, fields.captions)
-    if not dicom:
-        return Reply(png(drawn), PNG)
+    explained = explain(explainer, data, fields, served, full=True)
+    return draw_as(DICOM if dicom else PNG, explained, fields, data)
+
+
+def draw_as(media_type: str, explained: Explained, fields: ExplainFields, data: bytes) -> Reply:
+    """Draw a heat map over its radiograph in one of the formats that are offered.
+
+    Args:
+        media_type: PNG, JPEG, or DICOM for a Secondary Capture in the source's study.
+        explained: The explanation, of the radiograph at full resolution.
+        fields: How to draw it.
+        data: The image file; a DICOM file where DICOM is asked for.
+
+    Raises:
+        NotAnImage: DICOM is asked for and the file is none.
+        Unprocessable: The file's attributes cannot be taken over into a new object.
+    """
+    drawn = draw(
+        explained.framed.radiograph,
+        explained.explanation,
+        explained.model,
+        fields.opacity,
+        fields.captions,
+    )
+    if media_type != DICOM:
+        return Reply(jpeg(drawn) if media_type == JPEG else png(drawn), media_type)
     from service.explain.dicom.secondary_capture import secondary_capture
     from service.explain.dicom.study import source_header
 
     source = source_header(data)
-    return Reply(secondary_capture(source, drawn, found.explanation, found.model), DICOM)
+    return Reply(secondary_capture(source, drawn, explained.explanation, explained.model), DICOM)
 
 
 def explanation_reply(
@@ -73,9 +102,9 @@ def explanation_reply(
 ) -> Reply:
     """The explanation as data, as JSON or as a DICOM structured report.
 
-    Arguments and errors as for `picture`.
+    Arguments and errors as for `heat_map_reply`.
     """
-    found = _explain(explainer, data, fields, served, full=False)
+    found = explain(explainer, data, fields, served, full=False)
     if not dicom:
         radiograph = found.framed.radiograph
         image = image_answer(radiograph, found.framed.input)
@@ -87,13 +116,26 @@ def explanation_reply(
     return Reply(structured_report(source_header(data), found.explanation, found.model), DICOM)
 
 
-def _explain(
+def explain(
     explainer: TracedExplainer,
     data: bytes,
     fields: ExplainFields,
     served: ServedPrediction | None,
     full: bool,
-) -> _Explained:
+) -> Explained:
+    """Read an image file and explain the score of one finding on it.
+
+    Args:
+        explainer: The traced network.
+        data: The image file.
+        fields: Which map.
+        served: The prediction that is explained; the explainer's own where None.
+        full: Whether the radiograph is to be drawn on: it is decoded at full resolution.
+
+    Raises:
+        ClientFault: The file or the fields are not to be worked on.
+        ServerFault: The network failed.
+    """
     manifest = explainer.manifest
     request = map_request(manifest.labels, fields.target, fields.method, fields.layer)
     framed = explainer.reader.read_framed(data, reduce=not full)
@@ -109,4 +151,4 @@ def _explain(
         if served
         else manifest.variant("torchscript")
     )
-    return _Explained(framed, explanation, model_answer(manifest, variant))
+    return Explained(framed, explanation, model_answer(manifest, variant))

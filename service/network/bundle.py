@@ -188,7 +188,8 @@ def read_manifest(folder: Path) -> Manifest:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BundleRefused(
-            f"{path} does not exist; `cxr export --weights demo` makes the demo bundle"
+            f"{path} does not exist; `cxr export --weights demo` makes the demo bundle, and "
+            "--bundle or CXR_BUNDLE names another"
         ) from error
     except (OSError, ValueError) as error:
         raise BundleRefused(f"{path} cannot be read: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from service.radiograph.png import png
+from service.radiograph.encoding import png
 from service.radiograph.radiograph import Radiograph
 from service.radiograph.reader import RadiographReader
 

@@ -51,11 +51,11 @@ class RadiographReader:
         return frame(radiograph, self.framing, trim_border=self.trim_border)
 
 
-def reader(settings: Settings, ages: tuple[float, float] | None) -> RadiographReader:
+def reader(settings: Settings, ages: tuple[float, float] | None = None) -> RadiographReader:
     """The reader of the settings' limits.
 
     Args:
-        settings: Limits, and whether VOI LUTs are applied.
+        settings: Limits, and how images are read.
         ages: Years between which the weights were trained; None where that is not known.
     """
     limits = DecodeLimits(

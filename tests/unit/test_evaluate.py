@@ -292,6 +292,23 @@ def test_a_table_of_several_findings(run, images, two_findings, tmp_path):
     assert report.data.left_out == ("column Hernia: these weights do not predict it",)
 
 
+def test_a_table_of_absolute_paths(run, images, tmp_path):
+    """A table may name files anywhere by absolute paths, and --target a finding in any case."""
+    table = tmp_path / "table.csv"
+    listed = {
+        images / "hospital0" / "NORMAL" / "0.png": 0,
+        images / "hospital0" / "PNEUMONIA" / "0.png": 1,
+    }
+    rows = "".join(f"{path},{label}\n" for path, label in listed.items())
+    table.write_text(f"path,Pneumonia\n{rows}")
+    done = run("evaluate", table, "--out", tmp_path / "out", "--target", "pneumonia")
+    assert done.exit_code == 0, done.output
+    report = _report(tmp_path / "out")
+    assert report.options.target == "Pneumonia"
+    assert (report.target.images, report.target.positives) == (2, 1)
+    assert str(images) not in (tmp_path / "out" / "report.json").read_text()
+
+
 def test_images_of_one_class_have_no_area(run, images, tmp_path):
     """With one class only the area is undefined and said to be, the rest is still reported."""
     table = images / "one.csv"

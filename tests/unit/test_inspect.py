@@ -9,7 +9,7 @@ from PIL import Image
 
 from bench.files import chest, dicom, raster, stored
 from service.commands.inspect import inspect
-from service.errors import NotAnImage
+from service.errors import NotAnImage, TooLarge
 from service.radiograph.decode import decode
 from service.radiograph.preprocess import preprocess
 
@@ -54,6 +54,19 @@ def test_inspect_can_leave_the_window_out(file):
     """With --no-voi the full range is inspected instead."""
     seen = json.loads(CliRunner().invoke(inspect, [str(file), "--json", "--no-voi"]).stdout)
     assert seen["intensity"] == "full range of 12 bits, VOI LUT of the file not applied"
+
+
+def test_inspect_honours_the_environment(file, monkeypatch):
+    """With CXR_VOI_LUT=false inspect leaves the window out, as the service does."""
+    monkeypatch.setenv("CXR_VOI_LUT", "false")
+    seen = json.loads(CliRunner().invoke(inspect, [str(file), "--json"]).stdout)
+    assert seen["intensity"] == "full range of 12 bits, VOI LUT of the file not applied"
+
+
+def test_inspect_has_the_limits_of_the_service(file, monkeypatch):
+    """A file over a limit of the environment is refused, as the service refuses it."""
+    monkeypatch.setenv("CXR_MAX_PIXELS", str(300 * 260 - 1))
+    assert isinstance(CliRunner().invoke(inspect, [str(file)]).exception, TooLarge)
 
 
 def test_inspect_never_names_the_patient(file):

@@ -55,7 +55,9 @@ def target_index(target: str, labels: Sequence[str]) -> int:
     if target and target in labels:
         return labels.index(target)
     known = [label for label in labels if label]
-    raise UnknownTarget(f"These weights predict no {target!r}.", known=known)
+    raise UnknownTarget(
+        f"These weights predict no {target!r}; they predict {', '.join(known)}.", known=known
+    )
 
 
 def map_request(
@@ -78,17 +80,23 @@ def map_request(
     method = method or DEFAULT_METHOD
     if method not in OFFERED:
         raise Unprocessable(
-            f"There is no method {method!r}.", code="unknown_method", known=list(OFFERED)
+            f"There is no method {method!r}; there are {', '.join(OFFERED)}.",
+            code="unknown_method",
+            known=list(OFFERED),
         )
+    offered = OFFERED[method]
     if not layer:
-        offered = OFFERED[method]
         layer = DEFAULT_LAYER if DEFAULT_LAYER in offered else offered[-1]
     if layer not in LAYERS:
         raise Unprocessable(
-            f"There is no layer {layer!r}.", code="unknown_layer", known=list(LAYERS)
+            f"There is no layer {layer!r}; there are {', '.join(LAYERS)}.",
+            code="unknown_layer",
+            known=list(LAYERS),
         )
-    if layer not in OFFERED[method]:
+    if layer not in offered:
         raise Unprocessable(
-            f"{method} is not offered at {layer}.", code="not_offered", known=list(OFFERED[method])
+            f"{method} is not offered at {layer}; it is at {', '.join(offered)}.",
+            code="not_offered",
+            known=list(offered),
         )
     return MapRequest(target, output, method, layer)
