@@ -109,7 +109,14 @@ class Settings(BaseSettings):
     max_images: int = Field(
         64, ge=1, le=1000, description="Images of one /predict_batch at the most."
     )
-    max_batch: int = Field(8, ge=1, le=64, description="Images that the runtime takes at once.")
+    max_batch: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Images that the runtime takes at once, at the most. OpenVINO compiles the "
+        "network for this many and for 1, 4, 8, 16 and 32 as far as they are below it; each size "
+        "takes memory and time at the start.",
+    )
     queue: int = Field(
         128, ge=1, le=10_000, description="Images that may wait for the runtime; beyond it, 429."
     )

@@ -129,7 +129,12 @@ def open_predictor(settings: Settings) -> Predictor:
     bundle: Bundle = open_bundle(bundle_folder(settings))
     chosen = select(bundle.manifest, settings.runtime, settings.precision, settings.device)
     runtime = open_runtime(
-        bundle, chosen.variant, settings.threads, settings.device, settings.streams
+        bundle,
+        chosen.variant,
+        settings.threads,
+        settings.device,
+        settings.streams,
+        settings.max_batch,
     )
     return Predictor(
         model_answer(bundle.manifest, chosen.variant),

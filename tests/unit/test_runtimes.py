@@ -18,12 +18,14 @@ from service.network.predictor import open_predictor
 from service.network.runtime import (
     Placement,
     Runtime,
+    batch_sizes,
     load_runtime,
     open_runtime,
     prove,
     unavailable_reason,
 )
 from service.network.runtime.machine import cpu_flags, instructions, missing_instructions
+from service.network.runtime.openvino_runtime import batch_sizes_up_to
 from service.network.runtime.selection import select
 from service.network.scores import sigmoid
 from service.network.variant_speed import (
@@ -100,6 +102,41 @@ def test_a_rows_answer_is_its_own(runtime_of, images, name):
         alone = runtime.run(image[None])
         np.testing.assert_allclose(alone.logits[0], together.logits[row], atol=1e-5)
         np.testing.assert_allclose(alone.cams[0], together.cams[row], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"),
+    [
+        (1, (1,)),
+        (2, (1, 2)),
+        (3, (1, 3)),
+        (4, (1, 4)),
+        (8, (1, 4, 8)),
+        (12, (1, 4, 8, 12)),
+        (64, (1, 4, 8, 16, 32, 64)),
+    ],
+)
+def test_openvino_is_compiled_for_the_largest_batch_that_is_asked_for(most, sizes):
+    """The limit itself is a size, whatever it is, beside those below it that pay."""
+    assert batch_sizes_up_to(most) == sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("openvino-float32", 1e-5), ("openvino-bfloat16", 0.02), ("openvino-int8", 1e-5)],
+)
+def test_a_batch_of_the_size_that_was_set_runs_at_once(bundle, images, runtime_of, name, bound):
+    """With CXR_MAX_BATCH=3 the service's runtime takes three images, and each gets its answer."""
+    runtime_of(name)
+    precision = name.split("-")[1]
+    settings = read_settings(
+        bundle=str(bundle.folder), runtime="openvino", precision=precision, threads=1, max_batch=3
+    )
+    runtime = open_predictor(settings).runtime
+    assert batch_sizes(runtime, settings.max_batch) == (1, 3)
+    expected = runtime_of(name).run(images)
+    found = runtime.run(images)
+    np.testing.assert_allclose(found.logits, expected.logits, atol=bound)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -41,11 +41,13 @@ class Placement:
         device: What it runs on.
         streams: Runs that share these threads at one time, where the runtime can do that; None
             takes one a thread, and for a lone run what is quickest.
+        max_batch: Images of a batch at the most, for runtimes that are made for some sizes.
     """
 
     threads: int
     device: Device = "cpu"
     streams: int | None = 1
+    max_batch: int = 8
 
 
 class Runtime(Protocol):
@@ -114,6 +116,7 @@ def load_runtime(
     threads: int | None = None,
     device: Device = "cpu",
     streams: int | None = 1,
+    max_batch: int = 8,
 ) -> Runtime:
     """Load a variant from a bundle's folder, without proving anything.
 
@@ -123,13 +126,14 @@ def load_runtime(
         threads: Threads for one run; None takes what the process may use.
         device: What to run on.
         streams: Runs at one time that share the threads; None as for `Placement`.
+        max_batch: As for `Placement`.
 
     Raises:
         BundleRefused: The variant cannot run here, or its file cannot be loaded.
     """
     if reason := unavailable_reason(variant, device):
         raise BundleRefused(f"{variant.name} cannot run: {reason}")
-    placement = Placement(threads or usable_cpus(), device, streams)
+    placement = Placement(threads or usable_cpus(), device, streams, max_batch)
     module: Any = import_module(_MODULES[variant.runtime])
     open_variant: Callable[[Path, Variant, Placement], Runtime] = module.open_variant
     return open_variant(folder, variant, placement)
@@ -141,6 +145,7 @@ def open_runtime(
     threads: int | None = None,
     device: Device = "cpu",
     streams: int | None = None,
+    max_batch: int = 8,
 ) -> Runtime:
     """Load a variant of a verified bundle and prove it on the golden pair.
 
@@ -150,12 +155,13 @@ def open_runtime(
         threads: Threads for everything that runs at one time; None takes what the process may use.
         device: What to run on.
         streams: Runs at one time that share the threads; None as for `Placement`.
+        max_batch: As for `Placement`.
 
     Raises:
         BundleRefused: The variant cannot run here, its file cannot be loaded, or it answers the
             golden input otherwise than the library did.
     """
-    runtime = load_runtime(bundle.folder, variant, threads, device, streams)
+    runtime = load_runtime(bundle.folder, variant, threads, device, streams, max_batch)
     for way in ways(runtime):
         prove(way, bundle, variant)
     return runtime
