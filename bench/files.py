@@ -128,6 +128,16 @@ def deflated(file: bytes, pixels: int) -> bytes:
     return b"".join([*parts, squeeze.flush()])
 
 
+def deflate(file: bytes) -> bytes:
+    """The same DICOM file, of explicit little endian, in the deflated transfer syntax."""
+    start = 144 + int.from_bytes(file[140:144], "little")
+    old, new = b"UI\x14\x001.2.840.10008.1.2.1\x00", b"UI\x16\x001.2.840.10008.1.2.1.99"
+    length = start - 144 + len(new) - len(old)
+    head = file[:140] + length.to_bytes(4, "little") + file[144:start].replace(old, new)
+    squeeze = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
+    return head + squeeze.compress(file[start:]) + squeeze.flush()
+
+
 def raster(pixels: np.ndarray, form: str, **options: object) -> bytes:
     """A raster file of an array that Pillow takes, or of a Pillow image."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)

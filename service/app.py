@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bentoml
 from starlette.requests import Request
@@ -28,6 +28,7 @@ from service.http.direct_routes import DirectRoutes, RouteTable
 from service.http.disconnect import cancel_on_disconnect
 from service.http.explainer_client import ExplainerClient, explainer_address
 from service.http.framework import api_methods, tracing_options
+from service.http.held_response import HeldResponse
 from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, PngFile
 from service.http.middleware.access_log import AccessLog, record
 from service.http.middleware.admission import Admission, AdmissionControl
@@ -35,14 +36,16 @@ from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys
 from service.http.middleware.cors import CrossOrigin
 from service.http.middleware.error_responses import ErrorResponse, ErrorResponses
 from service.http.middleware.security_headers import SecurityHeaders
+from service.http.middleware.time_limit import NoTimeout, TimeLimit
 from service.http.routes import documents, documents_and_page
 from service.http.tracing import trace_stages
-from service.http.uploads import ByteBudget, read_form, wants_dicom
+from service.http.uploads import ByteBudget, Upload, read_form, wants_dicom
 from service.logs import log_as_supervisor, log_as_worker
 from service.media_types import PNG
 from service.network.answer import Prediction
 from service.network.bundle import open_bundle
 from service.network.predictor import open_predictor
+from service.serving.allocator import return_large_arrays
 from service.serving.explanation_lane import ExplanationLane
 from service.serving.garbage_collection import tune_garbage_collector
 from service.serving.prediction_lane import PredictionLane
@@ -52,11 +55,12 @@ from service.settings import Settings, bundle_folder, read_settings, unknown_var
 
 _log = logging.getLogger("cxr.start")
 
+if TYPE_CHECKING:  # it imports PyTorch, which the gateway does without
+    from service.explain.replies import Reply
+
 _EXPLAINER = "explainer"
 _FRAMEWORK: dict[str, Any] = {
-    # Frees what no deadline of ours reached. It keeps a timer for each request until then, long
-    # after the answer, so it is no longer than need be.
-    "traffic": {"timeout": read_settings().longest_seconds},
+    "traffic": {"timeout": NoTimeout(read_settings().longest_seconds)},  # see TimeLimit below
     "logging": {"access": {"enabled": False}},
     "metrics": {"enabled": False},
     "runner_probe": {"enabled": False},
@@ -83,6 +87,7 @@ def _with_middleware(
     service.add_asgi_middleware(ErrorResponses)
     service.add_asgi_middleware(ApiKeyRequired, keys=keys, allow_anonymous=settings.allow_anonymous)
     service.add_asgi_middleware(AdmissionControl, admission=admission, paths=work)
+    service.add_asgi_middleware(TimeLimit, seconds=settings.longest_seconds)
     service.add_asgi_middleware(DirectRoutes, routes=routes)
     shown = documents if service.name == _EXPLAINER else documents_and_page
     service.mount_asgi_app(shown, path="/", name="pages")
@@ -119,6 +124,7 @@ class Explainer:
         from service.explain.explainer import open_explainer
 
         log_as_worker()
+        return_large_arrays()
         self._settings = read_settings()
         lower_priority(self._settings.explain_nice)
         self._intake = ByteBudget(self._settings.max_held_bytes)
@@ -157,17 +163,26 @@ class Explainer:
 
         return await self._work(image, explanation_reply)
 
-    async def _work(self, request: Request, work: Callable[..., Any]) -> Response:
+    async def _work(self, request: Request, work: Callable[..., Reply]) -> Response:
         try:
             async with read_form(request, "image", self._settings, self._intake) as form:
                 fields = read_fields(form.texts)
                 served = read_served_prediction(request.headers.get(SERVED_PREDICTION_HEADER))
                 dicom = wants_dicom(request)
-                doing = partial(work, self._explainer, form.files[0], fields, served, dicom)
-                reply = await cancel_on_disconnect(request, self._lane.run(doing))
+
+                def explain(image: Upload = form.files[0]) -> Reply:
+                    with image.in_use() as data:
+                        return work(self._explainer, data, fields, served, dicom)
+
+                reply = await cancel_on_disconnect(request, self._lane.run(explain))
+            return HeldResponse(
+                reply.content,
+                media_type=reply.media_type,
+                intake=self._intake,
+                seconds=self._settings.answer_seconds,
+            )
         except CxrError as fault:
             return ErrorResponse(fault)
-        return Response(reply.content, media_type=reply.media_type)
 
 
 @partial(
@@ -185,6 +200,7 @@ class ChestRadiographs:
 
     def __init__(self) -> None:
         log_as_worker()
+        return_large_arrays()
         self._settings: Settings = read_settings()
         self._intake = ByteBudget(self._settings.max_held_bytes)
         predictor = open_predictor(self._settings)
@@ -197,6 +213,8 @@ class ChestRadiographs:
             body_seconds=self._settings.body_seconds,
             max_bytes=self._settings.max_bytes,
             limit=self._settings.explain_queue + 1,
+            intake=self._intake,
+            answer_seconds=self._settings.answer_seconds,
         )
         _PREDICTION_ROUTES.methods = api_methods(ChestRadiographs, self)
 
@@ -274,9 +292,14 @@ class ChestRadiographs:
                 shown = await cancel_on_disconnect(
                     image, self._lane.preview(form.files[0], deadline)
                 )
+            return HeldResponse(
+                shown,
+                media_type=PNG,
+                intake=self._intake,
+                seconds=self._settings.answer_seconds,
+            )
         except CxrError as fault:
             return ErrorResponse(fault)
-        return Response(shown, media_type=PNG)
 
     @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=PngFile)
     async def gradcam(self, image: Request, **_: Any) -> Response:
@@ -302,8 +325,9 @@ class ChestRadiographs:
                     answer = self._lane.explanation(scored, request)
                     return Response(answer.model_dump_json(), media_type="application/json")
                 served = self._lane.served(scored, request)
-                return await self._explainers.ask(
-                    image, "/explain", form.files[0], as_texts(fields), served
-                )
+                with form.files[0].in_use() as data:
+                    return await self._explainers.ask(
+                        image, "/explain", data, as_texts(fields), served
+                    )
         except CxrError as fault:
             return ErrorResponse(fault)

@@ -72,10 +72,21 @@ class Settings(BaseSettings):
     max_held_bytes: int = Field(
         512 << 20,
         ge=1 << 20,
-        description="Bytes of all bodies that are held at one time at the most.",
+        description="Bytes of all uploads and pictures that a process holds at one time at the "
+        "most; beyond it, 429.",
     )
+    decode_bytes: int | None = Field(
+        None,
+        ge=32 << 20,
+        description="Bytes that decoding may take in a process for all images together; an image "
+        "waits for room, and one that alone takes more is refused with 413. If unset, the "
+        "process's part of the container's memory limit (or of the machine's memory), less what "
+        "the process holds once it is warm, CXR_MAX_HELD_BYTES and a reserve.",
+    )
+    # A chest detector has up to 4300 x 4300 pixels, and film of 35 x 43 cm that is digitised at
+    # 400 dots an inch, more than is usual, 5512 x 6772: 37 million.
     max_pixels: int = Field(
-        100_000_000, ge=1024, le=1 << 30, description="Rows times columns of an image at the most."
+        40_000_000, ge=1024, le=1 << 30, description="Rows times columns of an image at the most."
     )
     shortest_side: int = Field(
         32, ge=1, le=224, description="Pixels that each side of an image has at the least."
@@ -105,6 +116,13 @@ class Settings(BaseSettings):
     )
     body_seconds: float = Field(
         15.0, gt=0, le=600, description="Seconds within which a request's body must have arrived."
+    )
+    answer_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=600,
+        description="Seconds within which a caller must have taken a picture; beyond it, the "
+        "connection is closed.",
     )
     max_images: int = Field(
         64, ge=1, le=1000, description="Images of one /predict_batch at the most."
@@ -168,7 +186,8 @@ class Settings(BaseSettings):
         The images of a batch wait for one another at the worst.
         """
         turns = 1 + self.max_images / self.max_batch
-        return self.body_seconds + turns * self.deadline_seconds + self.explain_deadline_seconds
+        worked_on = turns * self.deadline_seconds + self.explain_deadline_seconds
+        return self.body_seconds + worked_on + self.answer_seconds
 
 
 def read_settings(**overrides: object) -> Settings:

@@ -13,7 +13,7 @@ from export.evaluation.records import Mistake
 from export.evaluation.scoring import Scored, ScoredImage
 from service.archive.pipeline import read_file
 from service.explain.cam.class_map import class_activation_map
-from service.explain.drawing.heat_map import overlay
+from service.explain.drawing.heat_map import BESIDE, overlay
 from service.explain.hotspot import describe_hotspot, directions, locate
 from service.radiograph.reader import RadiographReader
 
@@ -85,10 +85,11 @@ def draw(
     found = []
     for mistake in mistakes:
         one = images[mistake.file]
-        radiograph = reader.read(read_file(one.image.path, reader.limits), reduce=True)
-        values = heat_map(one, column)
-        heat = None if values is None else _data_uri(overlay(radiograph, values, one.geometry))
-        found.append(Pictures(_data_uri(overlay(radiograph, None, one.geometry)), heat))
+        data = read_file(one.image.path, reader.limits)
+        with reader.reading(data, reader.memory.claim(beside=BESIDE), reduce=True) as radiograph:
+            values = heat_map(one, column)
+            heat = None if values is None else _data_uri(overlay(radiograph, values, one.geometry))
+            found.append(Pictures(_data_uri(overlay(radiograph, None, one.geometry)), heat))
     return found
 
 

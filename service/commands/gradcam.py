@@ -67,7 +67,7 @@ def gradcam(
     require_writable_file(out)
     try:
         from service.explain.explainer import open_explainer
-        from service.explain.replies import draw_as, explain
+        from service.explain.replies import draw_as
 
         if media_type == DICOM:
             import highdicom  # noqa: F401 - that it is missing is said before the work
@@ -96,9 +96,8 @@ def gradcam(
         captions=True,
         faithfulness=False,
     )
-    explained = explain(explainer, data, fields, served=None, full=True)
-    write_file(out, draw_as(media_type, explained, fields, data).content)
-    explanation = explained.explanation
+    reply, explanation = draw_as(media_type, explainer, data, fields)
+    write_file(out, reply.content)
     click.echo(
         f"{fields.target} {explanation.served.score:.3f} (operating point 0.5) on {path}; "
         f"wrote {out}"

@@ -50,8 +50,8 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
     if out is not None:
         require_writable_file(out)
     settings = read_settings(voi_lut=False if no_voi else None)
-    framed = reader(settings).read_framed(file.read_bytes(), reduce=True)
-    radiograph, model_input, exposure = framed.radiograph, framed.input, framed.exposure
+    with reader(settings).reading_framed(file.read_bytes(), reduce=True) as framed:
+        radiograph, model_input, exposure = framed.radiograph, framed.input, framed.exposure
     source, geometry = radiograph.source, model_input.geometry
     seen: dict[str, object] = {
         "format": source.format,

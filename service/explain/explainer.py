@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from service.network.scores import op_norm, sigmoid
 from service.radiograph.preprocess import ModelInput
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
+
+log = logging.getLogger("cxr.explain")
 
 PASSES = 2
 """Passes with gradients that run at a time; each keeps up to `BATCH` images' activations."""
@@ -125,6 +128,8 @@ def open_explainer(settings: Settings) -> TracedExplainer:
     """
     bundle = open_bundle(bundle_folder(settings))
     network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
-    return TracedExplainer(
-        bundle.manifest, network, reader(settings, bundle.manifest.weights.training_ages)
-    )
+    ages = bundle.manifest.weights.training_ages
+    explainer = TracedExplainer(bundle.manifest, network, reader(settings, ages))
+    if note := explainer.reader.memory_warning:
+        log.warning(note)
+    return explainer

@@ -15,6 +15,9 @@ BOX_SHARE = 0.7
 """Share of the peak from which a pixel belongs to the box: what matches opacities best, on
 phantoms other than those that the localisation is measured on, as does the filter below."""
 
+_COLUMNS = 256
+"""Columns of a map that are spread at a time."""
+
 SIDES = {"L": "left", "R": "right"}
 
 
@@ -76,8 +79,16 @@ def at_input(values: np.ndarray, side: int = INPUT_SIDE) -> np.ndarray:
     Returns:
         float32 (side, side) in [0, 1], 1 at its peak.
     """
-    heat = _spread(values, (side, side))
-    return np.asarray(heat / heat.max(), np.float32)
+    lanczos = Image.Resampling.LANCZOS
+    rows = len(values)
+    wide = Image.fromarray(np.ascontiguousarray(values, np.float32)).resize((side, rows), lanczos)
+    heat = np.empty((side, side), np.float32)
+    # Column by column the same as at once, with no more than one array of the result's size.
+    for left in range(0, side, _COLUMNS):
+        band = wide.crop((left, 0, min(left + _COLUMNS, side), rows))
+        heat[:, left : left + _COLUMNS] = np.asarray(band.resize((band.width, side), lanczos))
+    np.maximum(heat, 0, out=heat)
+    return np.divide(heat, heat.max(), out=heat)
 
 
 def over_image(values: np.ndarray, geometry: Geometry) -> np.ndarray:

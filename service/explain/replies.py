@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from service.explain.answer import explanation_answer
-from service.explain.cam.request import map_request
+from service.explain.cam.request import MapRequest, map_request
 from service.explain.drawing.figure import draw
+from service.explain.drawing.heat_map import BESIDE, rgb
 from service.explain.explainer import TracedExplainer
 from service.explain.explanation import Explanation
 from service.explain.fields import ExplainFields, ServedPrediction
@@ -25,17 +27,15 @@ class Reply:
     media_type: str
 
 
+BESIDE_CAPTURE = 16
+"""Bytes a pixel that a Secondary Capture takes beside the radiograph's own pixels: the picture, an
+array of it, and the copies that are made of that when it is written."""
+
+
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """The explanation of a score, with the image that was scored.
+    """The explanation of a score, and the model that scored it."""
 
-    Attributes:
-        framed: The image and the network's input.
-        explanation: Of the score.
-        model: The model that scored it.
-    """
-
-    framed: FramedRadiograph
     explanation: Explanation
     model: ModelAnswer
 
@@ -60,37 +60,54 @@ def heat_map_reply(
         ClientFault: The file or the fields are not to be worked on.
         ServerFault: The network failed.
     """
-    explained = explain(explainer, data, fields, served, full=True)
-    return draw_as(DICOM if dicom else PNG, explained, fields, data)
+    return draw_as(DICOM if dicom else PNG, explainer, data, fields, served)[0]
 
 
-def draw_as(media_type: str, explained: Explained, fields: ExplainFields, data: bytes) -> Reply:
-    """Draw a heat map over its radiograph in one of the formats that are offered.
+def draw_as(
+    media_type: str,
+    explainer: TracedExplainer,
+    data: bytes,
+    fields: ExplainFields,
+    served: ServedPrediction | None = None,
+) -> tuple[Reply, Explanation]:
+    """Explain a score and draw its heat map over the radiograph in one of the offered formats.
 
     Args:
         media_type: PNG, JPEG, or DICOM for a Secondary Capture in the source's study.
-        explained: The explanation, of the radiograph at full resolution.
-        fields: How to draw it.
+        explainer: The traced network.
         data: The image file; a DICOM file where DICOM is asked for.
+        fields: Which map, drawn how, and whether faithfulness is measured.
+        served: The prediction that is explained; the explainer's own where None.
 
     Raises:
-        NotAnImage: DICOM is asked for and the file is none.
-        Unprocessable: The file's attributes cannot be taken over into a new object.
+        ClientFault: The file is not to be worked on, or its attributes cannot be taken over.
+        ServerFault: The network failed.
     """
-    drawn = draw(
-        explained.framed.radiograph,
-        explained.explanation,
-        explained.model,
-        fields.opacity,
-        fields.captions,
-    )
-    if media_type != DICOM:
-        return Reply(jpeg(drawn) if media_type == JPEG else png(drawn), media_type)
-    from service.explain.dicom.secondary_capture import secondary_capture
-    from service.explain.dicom.study import source_header
+    request = _request(explainer, fields)
+    beside = BESIDE_CAPTURE if media_type == DICOM else BESIDE
+    claim = explainer.reader.memory.claim(beside=beside)
+    with explainer.reader.reading_framed(data, claim) as framed:
+        explained = _explain(explainer, framed, request, served, fields.faithfulness)
+        explanation = explained.explanation
+        drawing = partial(
+            draw,
+            framed.radiograph,
+            explanation,
+            explained.model,
+            fields.opacity,
+            fields.captions,
+        )
+        if media_type != DICOM:
+            encode = jpeg if media_type == JPEG else png
+            return Reply(encode(drawing()), media_type), explanation
+        from service.explain.dicom.secondary_capture import secondary_capture
+        from service.explain.dicom.study import source_header
 
-    source = source_header(data)
-    return Reply(secondary_capture(source, drawn, explained.explanation, explained.model), DICOM)
+        source = source_header(data)
+        pixels = rgb(drawing())
+    return Reply(
+        secondary_capture(source, pixels, explanation, explained.model), DICOM
+    ), explanation
 
 
 def explanation_reply(
@@ -104,11 +121,12 @@ def explanation_reply(
 
     Arguments and errors as for `heat_map_reply`.
     """
-    found = explain(explainer, data, fields, served, full=False)
+    request = _request(explainer, fields)
+    with explainer.reader.reading_framed(data, reduce=True) as framed:
+        found = _explain(explainer, framed, request, served, fields.faithfulness)
+        image, warnings = image_answer(framed.radiograph, framed.input), framed.warnings
     if not dicom:
-        radiograph = found.framed.radiograph
-        image = image_answer(radiograph, found.framed.input)
-        answer = explanation_answer(found.explanation, image, found.model, found.framed.warnings)
+        answer = explanation_answer(found.explanation, image, found.model, warnings)
         return Reply(answer.model_dump_json().encode(), JSON)
     from service.explain.dicom.structured_report import structured_report
     from service.explain.dicom.study import source_header
@@ -116,39 +134,28 @@ def explanation_reply(
     return Reply(structured_report(source_header(data), found.explanation, found.model), DICOM)
 
 
-def explain(
+def _request(explainer: TracedExplainer, fields: ExplainFields) -> MapRequest:
+    return map_request(explainer.manifest.labels, fields.target, fields.method, fields.layer)
+
+
+def _explain(
     explainer: TracedExplainer,
-    data: bytes,
-    fields: ExplainFields,
+    framed: FramedRadiograph,
+    request: MapRequest,
     served: ServedPrediction | None,
-    full: bool,
+    measure_faithfulness: bool,
 ) -> Explained:
-    """Read an image file and explain the score of one finding on it.
-
-    Args:
-        explainer: The traced network.
-        data: The image file.
-        fields: Which map.
-        served: The prediction that is explained; the explainer's own where None.
-        full: Whether the radiograph is to be drawn on: it is decoded at full resolution.
-
-    Raises:
-        ClientFault: The file or the fields are not to be worked on.
-        ServerFault: The network failed.
-    """
     manifest = explainer.manifest
-    request = map_request(manifest.labels, fields.target, fields.method, fields.layer)
-    framed = explainer.reader.read_framed(data, reduce=not full)
     explanation = explainer.explanation(
         framed.input,
         request,
         served_logit=served.logit if served else None,
         patient_orientation=directions(framed.radiograph.source.orientation),
-        measure_faithfulness=fields.faithfulness,
+        measure_faithfulness=measure_faithfulness,
     )
     variant = (
         manifest.variant(served.runtime, served.precision)
         if served
         else manifest.variant("torchscript")
     )
-    return Explained(framed, explanation, model_answer(manifest, variant))
+    return Explained(explanation, model_answer(manifest, variant))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from service.errors import DeadlineExceeded, Overloaded, Unavailable
 from service.explain.fields import SERVED_PREDICTION_HEADER, ServedPrediction
 from service.http.disconnect import cancel_on_disconnect
 from service.http.framework import local_address
+from service.http.held_response import HeldResponse
 from service.http.middleware.access_log import record
 from service.http.middleware.error_responses import ForwardedResponse
 from service.http.uploads import Body, ByteBudget, cut_off, too_slow
@@ -44,6 +46,8 @@ class ExplainerClient:
         body_seconds: Seconds within which a request's body must have arrived.
         max_bytes: Bytes of a request's body at the most.
         limit: Requests under way at the most.
+        intake: What counts the answers in.
+        answer_seconds: Seconds within which a caller must have taken its answer.
     """
 
     def __init__(
@@ -54,7 +58,11 @@ class ExplainerClient:
         body_seconds: float,
         max_bytes: int,
         limit: int,
+        intake: ByteBudget,
+        answer_seconds: float,
     ) -> None:
+        self._intake = intake
+        self._answer_seconds = answer_seconds
         self._client: httpx.AsyncClient | None = None
         self._body_seconds = body_seconds
         self._max_bytes = max_bytes
@@ -82,7 +90,7 @@ class ExplainerClient:
             MalformedRequest: The caller went away.
             TooLarge: The body is larger than one may be.
             TooSlow: It did not arrive in time.
-            Overloaded: As many requests as may be are under way.
+            Overloaded: As many requests as may be are under way, or answers held.
         """
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         read = asyncio.Event()
@@ -128,12 +136,13 @@ class ExplainerClient:
             raise Unavailable("Heat maps are not served here.", code="explainer_unavailable")
         if self._under_way >= self._limit:
             raise Overloaded("Too many heat maps are being drawn; try again soon.", retry_after=5)
-        kept = record(request.scope)
-        headers["x-request-id"] = kept["request_id"]
+        headers["x-request-id"] = record(request.scope)["request_id"]
         self._under_way += 1
         try:
-            sending = self._client.post(path, headers=headers, **body)
-            answer = await cancel_on_disconnect(request, sending, read)
+            exchange = self._exchange(
+                self._client.stream("POST", path, headers=headers, **body), request
+            )
+            return await cancel_on_disconnect(request, exchange, read)
         except ClientDisconnect as error:
             raise cut_off() from error
         except httpx.TimeoutException as error:
@@ -142,10 +151,29 @@ class ExplainerClient:
             raise _down() from error
         finally:
             self._under_way -= 1
-        passed = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
-        if answer.is_error:
-            kept["outcome"] = _code(answer)
-        return ForwardedResponse(answer.content, answer.status_code, passed)
+
+    async def _exchange(
+        self, sending: AbstractAsyncContextManager[httpx.Response], request: Request
+    ) -> Response:
+        """Send a request and read its answer, which counts against the intake as it comes."""
+        content = bytearray()
+        try:
+            async with sending as answer:
+                passed = {
+                    name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers
+                }
+                if answer.is_error:
+                    await answer.aread()
+                    record(request.scope)["outcome"] = _code(answer)
+                    return ForwardedResponse(answer.content, answer.status_code, passed)
+                async for chunk in answer.aiter_raw():
+                    self._intake.take(len(chunk))
+                    content += chunk
+        finally:
+            self._intake.give_back(len(content))
+        return HeldResponse(
+            memoryview(content), intake=self._intake, seconds=self._answer_seconds, headers=passed
+        )
 
     async def _body(self, request: Request, read: asyncio.Event) -> AsyncIterator[bytes]:
         """The body as it arrives, as much and for as long as may be.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
@@ -37,23 +40,24 @@ class Form:
     """A form that was read.
 
     Attributes:
-        files: Contents of the files of the image field, in order; their names are not kept.
+        files: The files of the image field, in order; their names are not kept.
         texts: The other fields, each once.
     """
 
-    files: tuple[bytes, ...]
+    files: tuple[Upload, ...]
     texts: dict[str, str]
 
 
 class ByteBudget:
-    """The bytes of all bodies that are held at one time.
+    """The bytes of all uploads and answers that are held at one time; counted in any thread.
 
     Args:
-        budget: Bytes at the most; a body that would exceed it is turned away.
+        budget: Bytes at the most; what would exceed it is turned away.
     """
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
+        self._lock = threading.Lock()
         self.held = 0
 
     def take(self, size: int) -> None:
@@ -62,12 +66,72 @@ class ByteBudget:
         Raises:
             Overloaded: They do not fit.
         """
-        if self.held + size > self._budget:
-            raise Overloaded("Too much is being uploaded at this moment; try again soon.")
-        self.held += size
+        with self._lock:
+            if self.held + size <= self._budget:
+                self.held += size
+                return
+        raise Overloaded("Too much is being sent at this moment; try again soon.")
 
     def give_back(self, size: int) -> None:
-        self.held -= size
+        """Count bytes out that were released."""
+        with self._lock:
+            self.held -= size
+
+
+class Upload:
+    """A file that was sent, counted against the intake until its bytes are released.
+
+    They are released when the request drops them or, where a thread is at work on them then, when
+    it is done.
+
+    Args:
+        data: The file.
+        intake: Where its bytes are counted in already.
+    """
+
+    def __init__(self, data: bytes, intake: ByteBudget) -> None:
+        self._data: bytes | None = data
+        self._intake = intake
+        self._lock = threading.Lock()
+        self._users = 0
+        self._dropped = False
+
+    def __len__(self) -> int:
+        return len(self._data) if self._data is not None else 0
+
+    @contextmanager
+    def in_use(self) -> Iterator[bytes]:
+        """Keep the bytes from being released while the block lasts; in any thread.
+
+        Yields:
+            The file.
+
+        Raises:
+            CancelledError: The request has dropped it.
+        """
+        with self._lock:
+            if self._dropped or self._data is None:
+                raise CancelledError
+            self._users += 1
+        try:
+            yield self._data
+        finally:
+            with self._lock:
+                self._users -= 1
+            self._release()
+
+    def drop(self) -> None:
+        """The request needs the bytes no more. Doing it again changes nothing."""
+        with self._lock:
+            self._dropped = True
+        self._release()
+
+    def _release(self) -> None:
+        with self._lock:
+            if not self._dropped or self._users or self._data is None:
+                return
+            size, self._data = len(self._data), None
+        self._intake.give_back(size)
 
 
 class _InMemoryParser(MultiPartParser):
@@ -86,7 +150,9 @@ async def read_form(
     max_files: int = 1,
     plain: bool = False,
 ) -> AsyncIterator[Form]:
-    """Read a request's form; its bytes count against the intake until the block is left.
+    """Read a request's form; its bytes count against the intake until they are released.
+
+    That is when the block is left, or later for a file that a thread is at work on then.
 
     Args:
         request: The request, its body not read yet.
@@ -104,15 +170,21 @@ async def read_form(
         Overloaded: All bodies together are larger than they may be.
     """
     body = Body(request, settings.max_bytes, intake)
+    files: tuple[Upload, ...] = ()
+    beside = 0
     try:
         try:
             async with timeout(settings.body_seconds):
                 form = await _parse(request, field, body, max_files, plain)
         except asyncio.TimeoutError as error:
             raise too_slow(settings.body_seconds) from error
+        files = form.files
+        beside = sum(map(len, files))
         yield form
     finally:
-        intake.give_back(body.seen)
+        intake.give_back(body.seen - beside)
+        for file in files:
+            file.drop()
 
 
 class Body:
@@ -127,7 +199,7 @@ class Body:
     def __init__(self, request: Request, max_bytes: int, intake: ByteBudget) -> None:
         self._request = request
         self._max_bytes = max_bytes
-        self._intake = intake
+        self.intake = intake
         self.seen = 0
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -143,7 +215,7 @@ class Body:
         async for chunk in self._request.stream():
             if self.seen + len(chunk) > self._max_bytes:
                 raise self._too_large()
-            self._intake.take(len(chunk))
+            self.intake.take(len(chunk))
             self.seen += len(chunk)
             yield chunk
 
@@ -185,14 +257,15 @@ async def _multipart(request: Request, field: str, body: Body, max_files: int, h
         raise MalformedRequest(f"The form cannot be read: {reason.rstrip('.')}. {how}") from error
     except ClientDisconnect as error:
         raise cut_off() from error
-    files: list[bytes] = []
+    files: list[Upload] = []
     texts: dict[str, str] = {}
     try:
         for name, value in parsed.multi_items():
             if isinstance(value, UploadFile):
                 if name != field:
                     raise MalformedRequest(f"There is no file field {name[:40]!r}. {how}")
-                files.append(await value.read())
+                files.append(Upload(await value.read(), body.intake))
+                await value.close()  # there are two copies of one file at a time, not of all
             elif name == field:
                 raise MalformedRequest(
                     f"The field {field!r} holds text. Send the file itself; addresses are not "
@@ -210,13 +283,15 @@ async def _multipart(request: Request, field: str, body: Body, max_files: int, h
 
 async def _plain(body: Body, how: str) -> Form:
     """A body that is the file itself, as a form of one file."""
+    buffer = io.BytesIO()  # gives out what was written without a copy
     try:
-        data = b"".join([chunk async for chunk in body.chunks()])
+        async for chunk in body.chunks():
+            buffer.write(chunk)
     except ClientDisconnect as error:
         raise cut_off() from error
-    if not data:
+    if not body.seen:
         raise MalformedRequest(f"No image was sent. {how}", code="nothing_sent")
-    return Form((data,), {})
+    return Form((Upload(buffer.getvalue(), body.intake),), {})
 
 
 def wants_dicom(request: Request) -> bool:

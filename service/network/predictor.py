@@ -17,6 +17,7 @@ from service.network.runtime.selection import select
 from service.network.scores import findings
 from service.network.variant_speed import choice_warning
 from service.radiograph.exposure import Reason
+from service.radiograph.memory_budget import Claim
 from service.radiograph.preprocess import ModelInput
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
@@ -42,21 +43,27 @@ class Prepared:
     reasons: tuple[Reason, ...] = ()
 
 
-def prepare(data: bytes, reader: RadiographReader) -> Prepared:
+def prepare(data: bytes, reader: RadiographReader, claim: Claim | None = None) -> Prepared:
     """Decode and preprocess an image file.
+
+    Args:
+        data: The file.
+        reader: How files are read.
+        claim: For memory; one that waits for as long as it takes where left out.
 
     Raises:
         ClientFault: The file is no radiograph that can be scored; the class says why.
+        DeadlineExceeded: There was no memory for it in time.
     """
-    framed = reader.read_framed(data, reduce=True)
-    radiograph = framed.radiograph
-    return Prepared(
-        framed.input,
-        image_answer(radiograph, framed.input),
-        radiograph.source.orientation,
-        framed.warnings,
-        framed.reasons,
-    )
+    with reader.reading_framed(data, claim, reduce=True) as framed:
+        radiograph = framed.radiograph
+        return Prepared(
+            framed.input,
+            image_answer(radiograph, framed.input),
+            radiograph.source.orientation,
+            framed.warnings,
+            framed.reasons,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +97,9 @@ class Predictor:
         chosen = self.manifest.variant(self.model.runtime, self.model.precision)
         return choice_warning(self.bundle, chosen.name, threads)
 
-    def prepare(self, data: bytes) -> Prepared:
-        """Decode and preprocess an image file; errors as for `prepare`."""
-        return prepare(data, self.reader)
+    def prepare(self, data: bytes, claim: Claim | None = None) -> Prepared:
+        """Decode and preprocess an image file; claim and errors as for `prepare`."""
+        return prepare(data, self.reader, claim)
 
     def answer(self, prepared: Prepared, logits: np.ndarray) -> Prediction:
         """Turn one image's logits, float32 (18,), into its answer.

@@ -36,6 +36,8 @@ class Codestream:
         ycc: Whether a JPEG's three components are luminance and chroma, as libjpeg decides;
             None where nothing in the codestream says so.
         passes: Scans of a JPEG; 1 for the others.
+        buffered: Whether a JPEG's decoder keeps the coefficients of the whole image, because more
+            than one scan writes them.
     """
 
     width: int
@@ -45,6 +47,7 @@ class Codestream:
     signed: bool = False
     ycc: bool | None = None
     passes: int = 1
+    buffered: bool = False
 
     def check(self, limits: DecodeLimits) -> None:
         """Raise TooLarge or Unprocessable where decoding would go over a limit."""
@@ -88,7 +91,7 @@ def read_jpeg(data: bytes) -> Codestream:
             single = body[:1] == bytes([found.components])
     if found is None:
         raise TruncatedImage("The JPEG data have no frame header, or a damaged one.")
-    return found if single else replace(found, passes=data.count(_SCAN))
+    return found if single else replace(found, passes=data.count(_SCAN), buffered=True)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -8,6 +8,7 @@ from service.errors import CxrError, NotAnImage, TooLarge, TruncatedImage
 from service.radiograph.dicom.dataset import looks_like_dicom
 from service.radiograph.dicom.file import decode_dicom
 from service.radiograph.limits import Deadline, DecodeLimits
+from service.radiograph.memory_budget import Claim
 from service.radiograph.radiograph import Radiograph
 from service.radiograph.raster import decode_raster
 from service.settings import BodyPart
@@ -50,6 +51,7 @@ def decode(
     voi: bool = True,
     ages: tuple[float, float] | None = None,
     body_part: BodyPart = "refuse",
+    claim: Claim | None = None,
 ) -> Radiograph:
     """Decode the bytes of an image file.
 
@@ -67,6 +69,8 @@ def decode(
             warned about, without the age being said.
         body_part: What becomes of a DICOM file that names another body part than the chest:
             `refuse` or `warn`.
+        claim: Told what memory the image takes before that is taken, to wait until there is as
+            much; nothing is bounded where left out.
 
     Returns:
         Grey values with dense tissue bright.
@@ -76,6 +80,7 @@ def decode(
         TruncatedImage: The file ends early or its data are damaged.
         TooLarge: Over a limit; `detail["limit"]` names it.
         Unprocessable: A readable image that is not to be scored; `code` says why.
+        DeadlineExceeded: The claim was not met in time.
     """
     limits.check_bytes(len(data))
     if not data:
@@ -87,9 +92,17 @@ def decode(
     try:
         if form == "DICOM":
             return decode_dicom(
-                data, limits=limits, deadline=deadline, voi=voi, ages=ages, body_part=body_part
+                data,
+                limits=limits,
+                deadline=deadline,
+                voi=voi,
+                ages=ages,
+                body_part=body_part,
+                claim=claim,
             )
-        return decode_raster(data, form, limits=limits, deadline=deadline, reduce=reduce)
+        return decode_raster(
+            data, form, limits=limits, deadline=deadline, reduce=reduce, claim=claim
+        )
     except CxrError:
         raise
     except MemoryError as error:

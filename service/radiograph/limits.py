@@ -30,7 +30,7 @@ class DecodeLimits:
     """
 
     bytes: int = 64 * 2**20
-    pixels: int = 100_000_000
+    pixels: int = 40_000_000
     shortest: int = 32
     longest: int = 20_000
     seconds: float = 10.0
@@ -85,7 +85,11 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._end = time.monotonic() + seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on: what was waited for other images is no time of this one's."""
+        self._end = time.monotonic() + self.seconds
 
     def check(self) -> None:
         """Raise TooLarge(`decode_time`) once the time is over."""

@@ -6,14 +6,19 @@ import numpy as np
 from PIL import Image
 
 from service.radiograph.encoding import png
+from service.radiograph.memory_budget import Claim
 from service.radiograph.radiograph import Radiograph
 from service.radiograph.reader import RadiographReader
 
 LONGEST_SIDE = 2048
 """Of a preview, in pixels: what a large display shows at once, and a few megabytes as PNG."""
 
+BESIDE = 2
+"""Bytes a pixel that a preview takes beside the radiograph's own pixels: eight bits of grey, and
+Pillow's copy of them while it makes them smaller."""
 
-def preview(data: bytes, reader: RadiographReader) -> bytes:
+
+def preview(data: bytes, reader: RadiographReader, claim: Claim | None = None) -> bytes:
     """Show an image file as the service sees it.
 
     The whole field of view, after VOI LUT and photometric interpretation, dense tissue bright.
@@ -21,6 +26,7 @@ def preview(data: bytes, reader: RadiographReader) -> bytes:
     Args:
         data: The file.
         reader: How files are decoded here, the limits among it.
+        claim: For memory, with `BESIDE`; one that waits for as long as it takes where left out.
 
     Returns:
         A PNG file of 8-bit greys without alpha, its longer side `LONGEST_SIDE` or, where the
@@ -28,8 +34,10 @@ def preview(data: bytes, reader: RadiographReader) -> bytes:
 
     Raises:
         ClientFault: As for a prediction: the file is no radiograph that is shown.
+        DeadlineExceeded: There was no memory for it in time.
     """
-    return png(shrunk(reader.read(data, reduce=False)))
+    with reader.reading(data, claim or reader.memory.claim(beside=BESIDE)) as radiograph:
+        return png(shrunk(radiograph))
 
 
 def shrunk(radiograph: Radiograph) -> Image.Image:

@@ -11,6 +11,8 @@ from service.errors import NotAnImage, TooLarge, TruncatedImage, Unprocessable
 from service.radiograph.codestream import Codestream, read_jpeg, read_jpeg2000
 from service.radiograph.colour import chroma, refuse_photograph, sample
 from service.radiograph.limits import Deadline, DecodeLimits, TimedBytes
+from service.radiograph.memory_budget import Claim
+from service.radiograph.peak_memory import GREY_16, has_alpha, raster_peak, tile_sides
 from service.radiograph.radiograph import Radiograph, Source
 
 # Pillow's own bound on pixels is one number for the process and warns through `warnings`, which
@@ -22,11 +24,13 @@ LEAST_REDUCED = 2.2 * 224
 2.2 times the network's input, scaled pixels stay within 2/255 of the full ones on radiographs;
 along hard-edged lettering a few differ by up to 10/255, which moved no decision."""
 
+_BAND = 2**20
+"""Pixels that are copied out of Pillow at a time."""
+
 _GREY_8 = {"1", "L", "LA", "La"}
-_GREY_16 = {"I;16", "I;16L", "I;16B", "I;16N"}
 _COLOUR = {"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB"}
 _NAMES = {"P": "palette", "PA": "palette", "1": "bilevel", "RGBX": "RGB", "RGBa": "RGBA"}
-_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 262, 258, 322, 323
+_TIFF_PHOTOMETRIC, _TIFF_BITS = 262, 258
 _EXIF_ORIENTATION = 274
 
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -42,7 +46,13 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def decode_raster(
-    data: bytes, form: str, *, limits: DecodeLimits, deadline: Deadline, reduce: bool
+    data: bytes,
+    form: str,
+    *,
+    limits: DecodeLimits,
+    deadline: Deadline,
+    reduce: bool,
+    claim: Claim | None = None,
 ) -> Radiograph:
     """Decode a raster file whose format the first bytes have told.
 
@@ -53,6 +63,7 @@ def decode_raster(
         deadline: When to give up.
         reduce: Whether a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size where the network's
             input needs no more.
+        claim: Told the memory that decoding takes, before it is taken.
 
     Raises:
         NotAnImage: The signature is there and no image behind it.
@@ -76,15 +87,19 @@ def decode_raster(
     reduction = 1
     if form == "JPEG" and stream is not None:
         reduction = _draft(image, stream, orientation, reduce=reduce)
+    if claim is not None:
+        depth = 2 if image.mode in GREY_16 else 1
+        claim.take(raster_peak(image, form, stream, len(data)), image.width * image.height, depth)
+        deadline.restart()
     image.load()
     deadline.check()
     kind, notes = image.mode, tuple[str, ...]()
-    if kind in _GREY_16:
+    if kind in GREY_16:
         pixels, white, bits = _sixteen_bits(image, form, stream)
         words = f"full range of {bits} bits"
     elif kind in _GREY_8 | _COLOUR:
         grey, notes = _grey(image)
-        pixels, white, bits = np.asarray(grey), 255.0, 1 if kind == "1" else 8
+        pixels, white, bits = _array(grey, np.uint8), 255.0, 1 if kind == "1" else 8
         words = f"full range of {bits} bits" if bits > 1 else "black and white"
     else:
         raise Unprocessable(f"Pixels of the kind {kind} are not read.", code="pixel_format")
@@ -100,7 +115,7 @@ def decode_raster(
         width,
         height,
         words,
-        photometric_interpretation=_NAMES.get(kind, "grey" if kind in _GREY_8 | _GREY_16 else kind),
+        photometric_interpretation=_NAMES.get(kind, "grey" if kind in _GREY_8 | GREY_16 else kind),
     )
     return Radiograph(pixels, white, source, notes, reduction)
 
@@ -119,8 +134,7 @@ def _codestream(data: bytes, form: str, limits: DecodeLimits) -> Codestream | No
 
 def _check_tiles(image: Image.Image, limits: DecodeLimits) -> None:
     """Hold the limits against a TIFF's tiles too: a tile may be larger than the image."""
-    tags = getattr(image, "tag_v2", {})
-    width, height = tags.get(_TIFF_TILE_WIDTH, 0), tags.get(_TIFF_TILE_HEIGHT, 0)
+    width, height = tile_sides(image)
     if not (isinstance(width, int) and isinstance(height, int)):
         raise TruncatedImage("The TIFF tile size is damaged.")
     if max(width, height) > limits.longest or width * height > limits.pixels:
@@ -175,13 +189,28 @@ def _draft(image: Image.Image, stream: Codestream, orientation: int, *, reduce: 
     return reduction
 
 
+def _array(image: Image.Image, dtype: type[np.uint8 | np.uint16]) -> np.ndarray:
+    """The pixels of an image of one channel.
+
+    Pillow hands an image out in pieces that it joins, three times its size at once: a large one is
+    copied in bands of rows.
+    """
+    columns, rows = image.size
+    step = max(1, _BAND // columns)
+    if rows <= step:
+        return np.asarray(image, dtype)
+    pixels = np.empty((rows, columns), dtype)
+    for top in range(0, rows, step):
+        band = image.crop((0, top, columns, min(top + step, rows)))
+        pixels[top : top + step] = np.asarray(band)
+    return pixels
+
+
 def _sixteen_bits(
     image: Image.Image, form: str, stream: Codestream | None
 ) -> tuple[np.ndarray, float, int]:
     """Pixels, white and significant bits of a grey image with more than 8 bits."""
-    pixels = np.asarray(image)
-    if pixels.dtype != np.uint16:
-        pixels = pixels.astype(np.uint16)
+    pixels = _array(image, np.uint16)
     bits, white = 16, 65535
     if form == "JPEG2000" and stream is not None and stream.precision < 16:
         # Pillow shifts fewer bits up to 16 and leaves the lower ones empty.
@@ -209,13 +238,12 @@ def _grey(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
         refuse_photograph(ycc - np.array([0, 128, 128], np.float32))
         return image.getchannel(0), notes
     alpha: Image.Image | None = None
-    if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
-        image = image.convert("LA" if image.mode in {"1", "L", "LA", "La"} else "RGBA")
+    if has_alpha(image):
+        mode = "LA" if image.mode in {"1", "L", "LA", "La"} else "RGBA"
+        image = image if image.mode == mode else image.convert(mode)
         alpha = image.getchannel("A")
     if image.mode not in _GREY_8:
-        image = image.convert("RGB")
-        small = np.asarray(sample(image))
-        refuse_photograph(chroma(small))
+        refuse_photograph(chroma(np.asarray(sample(image).convert("RGB"))))
     grey = image if image.mode == "L" else image.convert("L")
     if alpha is not None and alpha.getextrema()[0] != 255:
         grey = Image.composite(grey, Image.new("L", grey.size, 0), alpha)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pydicom import uid
+
+from service.radiograph.container_memory import memory_for_images, memory_limit
 from service.radiograph.decode import decode
 from service.radiograph.framing import FramedRadiograph, frame
 from service.radiograph.limits import DecodeLimits
+from service.radiograph.memory_budget import AROUND, Claim, MemoryBudget
+from service.radiograph.peak_memory import dicom_peak
 from service.radiograph.radiograph import Radiograph
 from service.settings import BodyPart, Framing, Settings
 
@@ -19,6 +26,7 @@ class RadiographReader:
         limits: What a file may ask for.
         voi: Whether the VOI LUT or window of a DICOM file is applied.
         ages: Years between which the weights were trained; None where that is not known.
+        memory: What all images that are read at one time may take together.
         framing: How an image becomes the network's square.
         trim_border: Whether a border that is certain is cut off.
         body_part: What becomes of a DICOM file that names another body part than the chest.
@@ -27,28 +35,60 @@ class RadiographReader:
     limits: DecodeLimits
     voi: bool
     ages: tuple[float, float] | None
+    memory: MemoryBudget
     framing: Framing = "crop"
     trim_border: bool = False
     body_part: BodyPart = "refuse"
 
-    def read(self, data: bytes, *, reduce: bool) -> Radiograph:
-        """Decode a file; arguments and errors as `service.radiograph.decode.decode` has them."""
-        return decode(
-            data,
-            limits=self.limits,
-            reduce=reduce,
-            voi=self.voi,
-            ages=self.ages,
-            body_part=self.body_part,
-        )
+    @contextmanager
+    def reading(
+        self, data: bytes, claim: Claim | None = None, *, reduce: bool = False
+    ) -> Iterator[Radiograph]:
+        """Decode a file; the memory that it takes is claimed until the block is left.
 
-    def read_framed(self, data: bytes, *, reduce: bool) -> FramedRadiograph:
+        Args:
+            data: The whole file.
+            claim: For its memory; one that waits for as long as it takes where left out.
+            reduce: As for `service.radiograph.decode.decode`, like the errors.
+
+        Raises:
+            DeadlineExceeded: There was no memory for it in time.
+        """
+        with claim or self.memory.claim() as taken:
+            yield decode(
+                data,
+                limits=self.limits,
+                reduce=reduce,
+                voi=self.voi,
+                ages=self.ages,
+                body_part=self.body_part,
+                claim=taken,
+            )
+
+    @contextmanager
+    def reading_framed(
+        self, data: bytes, claim: Claim | None = None, *, reduce: bool = False
+    ) -> Iterator[FramedRadiograph]:
         """Decode a file and make the network's input of it.
 
-        Arguments and errors as for `read`, and those of `service.radiograph.framing.frame`.
+        Arguments and errors as for `reading`, and those of `service.radiograph.framing.frame`.
         """
-        radiograph = self.read(data, reduce=reduce)
-        return frame(radiograph, self.framing, trim_border=self.trim_border)
+        with self.reading(data, claim, reduce=reduce) as radiograph:
+            yield frame(radiograph, self.framing, trim_border=self.trim_border)
+
+    @property
+    def memory_warning(self) -> str | None:
+        """What to log where images that are within the limit on pixels take too much memory."""
+        pixels = self.limits.pixels
+        native = uid.ExplicitVRLittleEndian
+        largest = AROUND + dicom_peak(1, pixels, 1, 16, native, 2 * pixels)
+        if largest <= self.memory.total:
+            return None
+        return (
+            f"There are {self.memory.total >> 20} MiB of memory for images; one of "
+            f"{pixels / 1e6:g} megapixels takes {largest >> 20} MiB and will be refused. Give the "
+            "container more memory, or lower CXR_MAX_PIXELS or CXR_MAX_HELD_BYTES."
+        )
 
 
 def reader(settings: Settings, ages: tuple[float, float] | None = None) -> RadiographReader:
@@ -65,10 +105,15 @@ def reader(settings: Settings, ages: tuple[float, float] | None = None) -> Radio
         longest=settings.longest_side,
         seconds=settings.decode_seconds,
     )
+    memory = MemoryBudget(
+        settings.decode_bytes
+        or (lambda: memory_for_images(memory_limit(), settings.max_held_bytes))
+    )
     return RadiographReader(
         limits,
         settings.voi_lut,
         ages,
+        memory,
         settings.framing,
         settings.trim_border,
         settings.body_part,

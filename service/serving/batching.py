@@ -57,8 +57,8 @@ class Expected:
     """
 
     answer: asyncio.Future[ImageOutputs]
-    _pixels: np.ndarray = field(init=False)
-    _since: float = field(init=False)
+    _pixels: np.ndarray = field(init=False, repr=False)
+    _since: float = field(init=False, repr=False)
 
     @property
     def wanted(self) -> bool:
@@ -141,7 +141,8 @@ class MicroBatcher:
 
         Its `answer` may raise DeadlineExceeded, InferenceFailed (the runtime failed on this image),
         Overloaded (the queue was full when the pixels came), Unavailable (the batcher closed before
-        they came) or what `refuse` was told. Once the block is left nobody waits for it any more.
+        they came) or what `refuse` was told. Once the block is left nobody waits for it any more,
+        and the queue does not hold its pixels.
 
         Args:
             deadline: On the event loop's clock. Work that would start later is not started.
@@ -159,7 +160,10 @@ class MicroBatcher:
         finally:
             timer.cancel()
             self._expected.discard(one)
-            one.answer.cancel()
+            answer = one.answer
+            if not answer.done() or answer.cancelled() or answer.exception() is not None:
+                self._withdraw(one)
+            answer.cancel()
 
     def wait_until_short(self) -> None:
         """Hold decoding back while enough images are queued; in a decoder's thread.
@@ -244,11 +248,21 @@ class MicroBatcher:
                 while self._queue and len(batch) < size:
                     if (one := self._queue.popleft()).wanted:
                         batch.append(one)
-                if self._plenty and len(self._queue) <= self._enough // 2:
-                    self._plenty = False
-                    self._short.notify_all()
+                self._check_short()
             self._running[slot] = _Running(time.monotonic(), len(batch))
         return batch
+
+    def _withdraw(self, one: Expected) -> None:
+        """Take an image out of the queue that nobody waits for any more, if it is in there."""
+        with self._changed, suppress(ValueError):
+            self._queue.remove(one)
+            self._check_short()
+
+    def _check_short(self) -> None:
+        """Let decoding go on where the queue is short again; the lock is held."""
+        if self._plenty and len(self._queue) <= self._enough // 2:
+            self._plenty = False
+            self._short.notify_all()
 
     def _run_apart(self, batch: Sequence[Expected]) -> None:
         """Run a batch and settle each image; a failure is one image's own."""

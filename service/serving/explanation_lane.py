@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from service.errors import DeadlineExceeded, Overloaded
 from service.metrics import INFERENCE_SECONDS, QUEUE_DEPTH, QUEUE_SECONDS
+from service.serving.work_queue import WorkQueue
 from service.settings import Settings
 
 LANE = "explain"
@@ -26,7 +27,7 @@ class ExplanationLane:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._worker = WorkQueue(1, "explain")
         self._inside = 0
         self._running_since: float | None = None
 
@@ -49,20 +50,18 @@ class ExplanationLane:
     async def run(self, work: Callable[[], Result]) -> Result:
         """Run `work` when it is its turn.
 
+        Work that is given up before its turn is dropped at once; work that is given up later counts
+        as waiting until it has ended, as it holds its image until then.
+
         Raises:
             Overloaded: As many wait as may.
-            DeadlineExceeded: It was not done in time; work that had not begun is dropped.
+            DeadlineExceeded: It was not done in time.
         """
         self.check_capacity()
-        self._inside += 1
-        QUEUE_DEPTH.labels(LANE).set(self._inside)
         queued = time.monotonic()
-        deadline = queued + self._settings.explain_deadline_seconds
 
         def timed() -> Result:
             started = time.monotonic()
-            if started > deadline:
-                raise DeadlineExceeded("The heat map was not ready by the deadline.")
             QUEUE_SECONDS.labels(LANE).observe(started - queued)
             self._running_since = started
             try:
@@ -71,11 +70,17 @@ class ExplanationLane:
                 self._running_since = None
                 INFERENCE_SECONDS.labels(LANE).observe(time.monotonic() - started)
 
+        future = self._worker.submit(timed)
+        self._count(1)
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._worker, timed)
-            return await asyncio.wait_for(future, self._settings.explain_deadline_seconds)
+            return await asyncio.wait_for(
+                asyncio.wrap_future(future), self._settings.explain_deadline_seconds
+            )
         except asyncio.TimeoutError as error:
             raise DeadlineExceeded("The heat map was not ready by the deadline.") from error
         finally:
-            self._inside -= 1
-            QUEUE_DEPTH.labels(LANE).set(self._inside)
+            self._worker.withdraw(future, partial(self._count, -1))
+
+    def _count(self, more: int) -> None:
+        self._inside += more
+        QUEUE_DEPTH.labels(LANE).set(self._inside)

@@ -7,10 +7,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TypeVar
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -32,9 +33,11 @@ from service.metrics import (
 from service.network.answer import Prediction
 from service.network.predictor import Predictor, Prepared
 from service.network.runtime import Outputs, batch_sizes, ways
+from service.radiograph.memory_budget import Claim
 from service.radiograph.preprocess import INPUT_SIDE
-from service.radiograph.preview import preview
+from service.radiograph.preview import BESIDE, preview
 from service.serving.batching import Expected, ImageOutputs, MicroBatcher
+from service.serving.work_queue import WorkQueue
 from service.settings import Settings
 
 LANE = "predict"
@@ -96,25 +99,27 @@ class Scored:
     timings: Timings
 
 
-@dataclass(eq=False)
-class _Decoding:
-    """An image that is with the decoders.
+class Image(Protocol):
+    """An image file that was sent, and that is released once nobody is at work on it."""
+
+    def in_use(self) -> AbstractContextManager[bytes]:
+        """Keep the file while the block lasts; CancelledError where nobody wants it any more."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """What the decoders made of an image.
 
     Attributes:
-        data: The file.
-        expected: Who waits for it.
-        came: When it came to them, on the monotonic clock.
-        waited: Seconds until one of them began with it.
-        seconds: That it took.
-        prepared: What they made of it.
+        prepared: The network's input and what the answer says of the file.
+        waited: Seconds until a decoder began with it.
+        seconds: That it took, waiting for memory included.
     """
 
-    data: bytes
-    expected: Expected
-    came: float = field(default_factory=time.monotonic)
-    waited: float = field(init=False)
-    seconds: float = field(init=False)
-    prepared: Prepared = field(init=False)
+    prepared: Prepared
+    waited: float
+    seconds: float
 
 
 class PredictionLane:
@@ -128,7 +133,7 @@ class PredictionLane:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor = predictor
         self._settings = settings
-        self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+        self._decoders = WorkQueue(settings.decoders, "decode")
         self._batcher: MicroBatcher | None = None
         self._admitted = 0
         self._company_until = -math.inf
@@ -141,8 +146,7 @@ class PredictionLane:
 
     async def start(self) -> None:
         """Say what there is to say of the runtime, warm every batch size up, then take work."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._decoders, self._warm_up)
+        await asyncio.wrap_future(self._decoders.submit(self._warm_up))
         runtime = self._predictor.runtime
         self._batcher = MicroBatcher(
             self._run,
@@ -160,6 +164,9 @@ class PredictionLane:
         for way in ways(self._predictor.runtime):
             for size in batch_sizes(way, self._settings.max_batch):
                 way.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
+        # Now that the process holds what it needs, what is left for images is known.
+        if warning := self._predictor.reader.memory_warning:
+            log.warning(warning)
 
     def _run(self, pixels: np.ndarray) -> Outputs:
         """Run a batch: the lone way only for an image that is the only one in work, as of late.
@@ -179,6 +186,21 @@ class PredictionLane:
         """Whether the runtime hangs."""
         return self._batcher is not None and self._batcher.stalled(self._settings.stall_seconds)
 
+    @property
+    def in_work(self) -> int:
+        """Images that are held: waiting, decoded, run, or still decoded for nobody."""
+        return self._admitted
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for the network."""
+        return self._batcher.waiting if self._batcher else 0
+
+    @property
+    def waiting_to_be_decoded(self) -> int:
+        """Images that wait for a decoder."""
+        return self._decoders.waiting
+
     def check_capacity(self) -> None:
         """Turn a request away before its body is read or decoded.
 
@@ -194,21 +216,40 @@ class PredictionLane:
             )
 
     @contextmanager
-    def _in_work(self) -> Iterator[None]:
-        """Count an image in, and out again.
+    def _decoding(self, work: Callable[[], Result], claim: Claim) -> Iterator[Future[Result]]:
+        """Hand work to the decoders; it is in work until the block is left and it is over.
+
+        Where the block is left earlier, because the caller is gone or the deadline past, work that
+        has not begun is dropped, and work that has begun counts until it ends: so long it holds
+        what it works on.
+
+        Args:
+            work: Run in a decoder's thread.
+            claim: The memory that it may wait for.
 
         Raises:
             Overloaded: As for `check_capacity`.
         """
         self.check_capacity()
+        future = self._decoders.submit(work)
         self._admitted += 1
         try:
-            yield
+            yield future
         finally:
-            if self._admitted > 1:
-                self._company_until = time.monotonic()
-            self._admitted -= 1
-            self._queue_depth.set(self._batcher.waiting if self._batcher else 0)
+            claim.cancel()
+            self._decoders.withdraw(future, self._leave)
+
+    def _leave(self) -> None:
+        """Count an image out."""
+        if self._admitted > 1:
+            self._company_until = time.monotonic()
+        self._admitted -= 1
+        self._queue_depth.set(self.waiting)
+
+    def _claim(self, deadline: float, beside: int = 0) -> Claim:
+        """A claim for memory, waited for up to a deadline on the event loop's clock."""
+        left = deadline - asyncio.get_running_loop().time()
+        return self._predictor.reader.memory.claim(beside=beside, deadline=time.monotonic() + left)
 
     def _learn_speed(self, row: ImageOutputs) -> None:
         runtime = self._predictor.runtime
@@ -216,11 +257,11 @@ class PredictionLane:
         weight = _LEARNING if self._seconds_an_image else 1.0
         self._seconds_an_image += weight * (seconds - self._seconds_an_image)
 
-    async def predict(self, data: bytes, deadline: float) -> Scored:
+    async def predict(self, image: Image, deadline: float) -> Scored:
         """Score one image file.
 
         Args:
-            data: The file.
+            image: The file.
             deadline: On the event loop's clock.
 
         Raises:
@@ -228,36 +269,45 @@ class PredictionLane:
             ServerFault: The network failed on it, there was no answer by the deadline, or the
                 service is not up.
         """
-        if self._batcher is None:
+        batcher = self._batcher
+        if batcher is None:
             raise Unavailable("The service is starting.")
-        with self._in_work(), self._batcher.expect(deadline) as expected:
-            decoding = _Decoding(data, expected)
-            self._decoders.submit(self._decode, decoding, self._batcher)
-            row = await expected.answer
-            self._learn_speed(row)
-            answer = self._predictor.answer(decoding.prepared, row.logits)
-        waited = decoding.waited + row.waited
+        claim = self._claim(deadline)
+        with batcher.expect(deadline) as expected:
+            work = partial(self._decode, image, claim, expected, batcher, time.monotonic())
+            with self._decoding(work, claim) as decoding:
+                decoding.add_done_callback(partial(_queue_pixels, expected, batcher))
+                row = await expected.answer
+                decoded = decoding.result()
+        self._learn_speed(row)
+        answer = self._predictor.answer(decoded.prepared, row.logits)
+        waited = decoded.waited + row.waited
         self._queue_seconds.observe(waited)
         self._inference_seconds.observe(row.ran)
         BATCH_SIZE.observe(row.batch_size)
         for label, found in answer.pathologies.items():
             DECISIONS.labels(label, str(found.positive).lower()).inc()
-        timings = Timings(decoding.seconds, waited, row.ran, row.batch_size)
-        return Scored(decoding.prepared, row, answer, timings)
+        timings = Timings(decoded.seconds, waited, row.ran, row.batch_size)
+        return Scored(decoded.prepared, row, answer, timings)
 
-    async def preview(self, data: bytes, deadline: float) -> bytes:
+    async def preview(self, image: Image, deadline: float) -> bytes:
         """Draw one image file as an 8-bit PNG; it counts as work like a prediction.
 
         Args:
-            data: The file.
+            image: The file.
             deadline: On the event loop's clock.
 
         Raises:
             ClientFault: The file cannot be shown, or the queue is full.
             ServerFault: It was not drawn by the deadline.
         """
-        with self._in_work():
-            return await self._by_a_decoder(self._draw, data, deadline)
+        claim = self._claim(deadline, BESIDE)
+        left = deadline - asyncio.get_running_loop().time()
+        with self._decoding(partial(self._draw, image, claim), claim) as drawing:
+            try:
+                return await asyncio.wait_for(asyncio.wrap_future(drawing), left)
+            except asyncio.TimeoutError as error:
+                raise DeadlineExceeded("The image was not decoded by the deadline.") from error
 
     def explanation(self, scored: Scored, request: MapRequest) -> ExplanationAnswer:
         """Explain a prediction by the maps that came with it: no gradient, no second pass."""
@@ -281,36 +331,34 @@ class PredictionLane:
             precision=model.precision,
         )
 
-    async def _by_a_decoder(
-        self, work_on: Callable[[bytes], Result], data: bytes, deadline: float
-    ) -> Result:
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._decoders, work_on, data)
-        try:
-            return await asyncio.wait_for(work, deadline - loop.time())
-        except asyncio.TimeoutError as error:
-            raise DeadlineExceeded("The image was not decoded by the deadline.") from error
+    def _draw(self, image: Image, claim: Claim) -> bytes:
+        """Draw a preview; in a decoder's thread."""
+        with image.in_use() as data:
+            return preview(data, self._predictor.reader, claim)
 
-    def _draw(self, data: bytes) -> bytes:
-        return preview(data, self._predictor.reader)
+    def _decode(
+        self, image: Image, claim: Claim, expected: Expected, batcher: MicroBatcher, came: float
+    ) -> _Decoded:
+        """Prepare an image for the network; in a decoder's thread.
 
-    def _decode(self, decoding: _Decoding, batcher: MicroBatcher) -> None:
-        """Prepare an image and queue it for the runtime; in a decoder's thread."""
+        Raises:
+            CancelledError: Nobody wants it any more.
+        """
         batcher.wait_until_short()
-        if not decoding.expected.wanted:
-            return
+        if not expected.wanted:
+            raise CancelledError
         started = time.monotonic()
-        decoding.waited = started - decoding.came
         outcome = "ok"
-        try:
-            decoding.prepared = self._predictor.prepare(decoding.data)
-        except Exception as error:
-            outcome = error.code if isinstance(error, CxrError) else CxrError.code
-            batcher.refuse(decoding.expected, error)
-        else:
-            decoding.seconds = time.monotonic() - started
-            batcher.put(decoding.expected, decoding.prepared.input.pixels)
-        DECODE_SECONDS.labels(outcome).observe(time.monotonic() - started)
+        with image.in_use() as data:
+            try:
+                prepared = self._predictor.prepare(data, claim)
+            except Exception as error:
+                outcome = error.code if isinstance(error, CxrError) else CxrError.code
+                raise
+            finally:
+                seconds = time.monotonic() - started
+                DECODE_SECONDS.labels(outcome).observe(seconds)
+        return _Decoded(prepared, started - came, seconds)
 
     async def close(self) -> bool:
         """Finish what was accepted.
@@ -318,5 +366,16 @@ class PredictionLane:
         Returns:
             Whether everything came to an end in time.
         """
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._decoders.close()
         return self._batcher is None or await self._batcher.close(self._settings.drain_seconds)
+
+
+def _queue_pixels(expected: Expected, batcher: MicroBatcher, decoding: Future[_Decoded]) -> None:
+    """Queue what was decoded for the network, or say why it was not decoded; in any thread."""
+    if decoding.cancelled():  # nobody wants it any more, or the batcher closes and says so
+        return
+    error = decoding.exception()
+    if isinstance(error, Exception):
+        batcher.refuse(expected, error)
+    else:
+        batcher.put(expected, decoding.result().prepared.input.pixels)

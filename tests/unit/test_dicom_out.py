@@ -18,6 +18,7 @@ from service.explain.dicom.secondary_capture import secondary_capture
 from service.explain.dicom.structured_report import structured_report
 from service.explain.dicom.study import patient_orientation, source_header
 from service.explain.drawing.figure import draw
+from service.explain.drawing.heat_map import rgb
 from service.radiograph.preprocess import Geometry
 
 WIDTH, HEIGHT = 1841, 1955
@@ -59,7 +60,7 @@ def found_in(source, values=None, **more):
 
 
 def capture(source, found):
-    picture = draw(grey(WIDTH, HEIGHT), found, MODEL)
+    picture = rgb(draw(grey(WIDTH, HEIGHT), found, MODEL))
     return secondary_capture(source, picture, found, MODEL), picture
 
 

@@ -1,7 +1,7 @@
 """Handing requests on: to a service that answers, refuses, fails, is slow, or is not there."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from starlette.requests import Request
@@ -15,8 +15,15 @@ from service.errors import (
     Unavailable,
 )
 from service.http.explainer_client import ExplainerClient
+from service.http.uploads import ByteBudget
 
-LIMITS = {"timeout": 5.0, "body_seconds": 5.0, "max_bytes": 1000, "limit": 2}
+LIMITS = {
+    "timeout": 5.0,
+    "body_seconds": 5.0,
+    "max_bytes": 1000,
+    "limit": 2,
+    "answer_seconds": 5.0,
+}
 REFUSAL = b'{"error": {"code": "not_an_image", "message": "No image.", "detail": {}}}'
 
 
@@ -57,7 +64,7 @@ async def relaying(tmp_path, reply: bytes | None, **limits):
     explainer = Explainer(reply)
     path = str(tmp_path / "explainer.sock")
     server = await asyncio.start_unix_server(explainer, path)
-    relay = ExplainerClient(f"unix://{path}", **{**LIMITS, **limits})
+    relay = ExplainerClient(f"unix://{path}", **{"intake": ByteBudget(1 << 20), **LIMITS, **limits})
     try:
         yield relay, explainer
     finally:
@@ -158,7 +165,7 @@ async def test_a_failing_explainer_is_unavailable(tmp_path, reply):
 @pytest.mark.parametrize("address", [None, "unix:///nowhere/explainer.sock"], ids=["none", "dead"])
 async def test_no_explainer_is_unavailable(address):
     """Without an explainer, or with a dead one, heat maps are 503."""
-    relay = ExplainerClient(address, **LIMITS)
+    relay = ExplainerClient(address, intake=ByteBudget(1 << 20), **LIMITS)
     with pytest.raises(Unavailable) as refused:
         await relay.forward(request(b"x"), "/gradcam")
     assert refused.value.code == "explainer_unavailable"
@@ -234,3 +241,32 @@ async def test_only_so_many_are_under_way(tmp_path):
             await first
         explainer.answer = answer("200 OK", b"picture", "image/png")
         assert (await relay.forward(request(b"x"), "/gradcam")).status_code == 200
+
+
+async def test_an_answer_counts_until_its_caller_has_taken_it(tmp_path):
+    """Read from the explainer and not sent yet, a picture is held: it counts against the intake."""
+    intake = ByteBudget(1000)
+    picture = answer("200 OK", bytes(600), "image/png")
+    async with relaying(tmp_path, picture, intake=intake) as (relay, _):
+        got = await relay.forward(request(b"x"), "/gradcam")
+        assert intake.held == 600
+        with pytest.raises(Overloaded):
+            await relay.forward(request(b"x"), "/gradcam")
+        assert intake.held == 600
+        await got({"type": "http"}, None, taken)
+        assert intake.held == 0
+        assert (await relay.forward(request(b"x"), "/gradcam")).status_code == 200
+
+
+async def taken(message) -> None:
+    pass
+
+
+@pytest.mark.parametrize("reply", [FAILING["half an answer"], answer("415 No", REFUSAL)])
+async def test_what_is_not_passed_on_is_not_held(tmp_path, reply):
+    """Nothing counts of an answer that broke off, nor of a refusal."""
+    intake = ByteBudget(1000)
+    async with relaying(tmp_path, reply, intake=intake) as (relay, _):
+        with suppress(Unavailable):
+            await relay.forward(request(b"x"), "/gradcam")
+    assert intake.held == 0

@@ -1,5 +1,6 @@
 """Previews: the radiograph as the service sees it, in greys that a browser can show."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -8,11 +9,12 @@ from PIL import Image
 
 from service.errors import NotAnImage, TooLarge
 from service.radiograph.limits import DecodeLimits
+from service.radiograph.memory_budget import MemoryBudget
 from service.radiograph.preview import LONGEST_SIDE, preview, shrunk
 from service.radiograph.radiograph import Radiograph, Source
 from service.radiograph.reader import RadiographReader
 
-READER = RadiographReader(DecodeLimits(), voi=True, ages=None)
+READER = RadiographReader(DecodeLimits(), voi=True, ages=None, memory=MemoryBudget(1 << 40))
 
 
 def radiograph(pixels: np.ndarray, white: float) -> Radiograph:
@@ -73,6 +75,6 @@ def test_what_is_no_image_has_no_preview():
 
 def test_the_limits_of_predictions_hold():
     """A file over a limit on pixels is not drawn either."""
-    tight = RadiographReader(DecodeLimits(pixels=4000), voi=True, ages=None)
+    tight = dataclasses.replace(READER, limits=DecodeLimits(pixels=4000))
     with pytest.raises(TooLarge):
         preview(png(np.zeros((64, 64), np.uint8)), tight)

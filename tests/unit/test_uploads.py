@@ -1,6 +1,9 @@
 """Reading a form: what is a file, what is refused, and what is held while it is read."""
 
 import asyncio
+import threading
+from concurrent.futures import CancelledError
+from types import SimpleNamespace
 
 import pytest
 from starlette.requests import Request
@@ -53,7 +56,11 @@ async def read(
     async with read_form(
         asked, "image", settings, intake or ByteBudget(1 << 20), max_files=max_files, plain=plain
     ) as found:
-        return found
+        files = []
+        for upload in found.files:
+            with upload.in_use() as data:
+                files.append(data)
+        return SimpleNamespace(files=tuple(files), texts=found.texts)
 
 
 async def hang():
@@ -246,4 +253,55 @@ async def test_the_intake_is_given_back_when_the_work_fails():
     with pytest.raises(ZeroDivisionError):
         async with read_form(request(form(part("image", b"x", "a"))), "image", SETTINGS, intake):
             raise ZeroDivisionError
+    assert intake.held == 0
+
+
+async def files_of_three(intake: ByteBudget):
+    """A request that sent files of 100, 200 and 300 bytes."""
+    body = form(*(part("image", b"x" * size, "a") for size in (100, 200, 300)))
+    return request(body), len(body)
+
+
+async def test_a_dropped_file_counts_no_more_while_the_others_do():
+    """A batch gives each file's bytes back when it needs them no more, not all at its end."""
+    intake = ByteBudget(1 << 20)
+    asked, size = await files_of_three(intake)
+    async with read_form(asked, "image", SETTINGS, intake, max_files=3) as found:
+        assert intake.held == size
+        found.files[1].drop()
+        assert intake.held == size - 200
+        found.files[1].drop()
+        assert intake.held == size - 200
+    assert intake.held == 0
+
+
+async def test_a_file_that_a_thread_is_at_work_on_counts_until_it_is_done():
+    """The request is over, and what is still held of it counts: that file, and nothing else."""
+    intake = ByteBudget(1 << 20)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work(upload):
+        with upload.in_use() as data:
+            begun.set()
+            assert may_end.wait(30)
+            return len(data)
+
+    asked, _ = await files_of_three(intake)
+    async with read_form(asked, "image", SETTINGS, intake, max_files=3) as found:
+        working = asyncio.create_task(asyncio.to_thread(work, found.files[1]))
+        assert await asyncio.to_thread(begun.wait, 30)
+    assert intake.held == 200
+    may_end.set()
+    assert await working == 200
+    assert intake.held == 0
+
+
+async def test_a_dropped_file_is_gone():
+    """Nobody begins to work on a file that its request has dropped, and its bytes are released."""
+    intake = ByteBudget(1 << 20)
+    async with read_form(request(form(part("image", b"x", "a"))), "image", SETTINGS, intake) as got:
+        (upload,) = got.files
+    assert len(upload) == 0
+    with pytest.raises(CancelledError), upload.in_use():
+        pass
     assert intake.held == 0

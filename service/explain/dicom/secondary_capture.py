@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import highdicom as hd
 import numpy as np
-from PIL import Image
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
@@ -31,13 +30,13 @@ _HANDED_ON = (
 
 
 def secondary_capture(
-    source: Dataset, picture: Image.Image, explanation: Explanation, model: ModelAnswer
+    source: Dataset, picture: np.ndarray, explanation: Explanation, model: ModelAnswer
 ) -> bytes:
     """Write a picture as a Secondary Capture image in the source's study.
 
     Args:
         source: As `source_header` reads it.
-        picture: Mode "RGB", with target, score, model and notices written in it.
+        picture: uint8 (rows, columns, 3), with target, score, model and notices written in it.
         explanation: What is drawn.
         model: What scored it.
 
@@ -48,7 +47,7 @@ def secondary_capture(
     with taking_over():
         image = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=source,
-            pixel_array=np.asarray(picture.convert("RGB")),
+            pixel_array=picture,
             photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",

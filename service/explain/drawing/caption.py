@@ -1,4 +1,4 @@
-"""An overlay with what it shows written beneath: target, score, legend, model, notices."""
+"""What is written beneath an overlay: target, score, legend, model, notices."""
 
 from __future__ import annotations
 
@@ -31,39 +31,38 @@ class Caption:
     legend: bool = True
 
 
-def captioned(overlay: Image.Image, caption: Caption, opacity: float = OPACITY) -> Image.Image:
-    """Add a panel beneath an overlay; its own pixels stay where they are.
+def caption_panel(width: int, caption: Caption, opacity: float = OPACITY) -> Image.Image:
+    """Draw what stands beneath an overlay.
 
     Type grows with the picture between 11 and 64 pixels, and lines are broken to its width, so
     everything can be read from a thumbnail's 300 pixels to a detector's 4000.
 
     Args:
-        overlay: Mode "RGB".
+        width: Of the overlay, in pixels.
         caption: What to write.
         opacity: In [0, 1], that the overlay was drawn with; the legend shows the same mixture.
 
     Returns:
-        Mode "RGB", as wide as the overlay and higher.
+        Mode "RGB", as wide as the overlay.
     """
-    size = min(max(overlay.width // 60, 11), 64)
+    size = min(max(width // 60, 11), 64)
     margin, leading = size, round(size * 1.45)
-    room = overlay.width - 2 * margin
+    room = width - 2 * margin
     head, body = ImageFont.load_default(round(size * 1.25)), ImageFont.load_default(size)
     rows = [(line, head, _INK) for line in _broken(caption.headline, head, room)]
     for colour, texts in ((_INK, caption.lines), (_WARNING, caption.notices)):
         rows += [(line, body, colour) for text in texts for line in _broken(text, body, room)]
     bar = 3 * size if caption.legend else 0
     height = 2 * margin + len(rows) * leading + leading // 2 + bar
-    page = Image.new("RGB", (overlay.width, overlay.height + height), _PAPER)
-    page.paste(overlay, (0, 0))
-    draw = ImageDraw.Draw(page)
-    y = overlay.height + margin
+    panel = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(panel)
+    y = margin
     for text, font, colour in rows:
         draw.text((margin, y), text, fill=colour, font=font)
         y += leading + (leading // 4 if font is head else 0)
     if caption.legend:
-        _legend(page, (margin, y + leading // 4, room, size), body, opacity)
-    return page
+        _legend(panel, (margin, y + leading // 4, room, size), body, opacity)
+    return panel
 
 
 def _legend(
@@ -78,7 +77,7 @@ def _legend(
         page: To draw on.
         at: Left, top, width and height of the bar.
         font: Of the two words.
-        opacity: As in `captioned`.
+        opacity: As in `caption_panel`.
     """
     left, top, width, height = at
     width = min(width, 24 * height)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from service.explain.cam.class_map import LAST_LAYER
-from service.explain.drawing.caption import Caption, captioned
+from service.explain.drawing.caption import Caption, caption_panel
 from service.explain.drawing.heat_map import OPACITY, overlay
 from service.explain.explanation import Explanation
 from service.network.answer import DEMO_WARNING, ModelAnswer
@@ -42,10 +42,15 @@ def draw(
     Returns:
         Mode "RGB"; the radiograph's pixels lie at the top left, one for one.
     """
-    laid = overlay(radiograph, explanation.values, explanation.geometry, opacity)
+    rows, columns = radiograph.pixels.shape
     if not captions:
-        return laid
-    return captioned(laid, caption(explanation, model), opacity)
+        return overlay(radiograph, explanation.values, explanation.geometry, opacity)
+    panel = caption_panel(columns, caption(explanation, model), opacity)
+    drawn = overlay(
+        radiograph, explanation.values, explanation.geometry, opacity, below=panel.height
+    )
+    drawn.paste(panel, (0, rows))
+    return drawn
 
 
 def caption(explanation: Explanation, model: ModelAnswer) -> Caption:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pydicom
@@ -66,6 +67,8 @@ _READ = [
     "PixelData",
 ]
 _INFLATED_AT_ONCE = 2**20
+_LARGE = 2**22
+"""Bytes of a file from which on its header is read first, and alone."""
 
 
 def looks_like_dicom(data: bytes) -> bool:
@@ -100,25 +103,48 @@ def looks_like_dicom(data: bytes) -> bool:
     return False
 
 
-def read_dataset(data: bytes, limits: DecodeLimits) -> tuple[pydicom.Dataset, str]:
-    """Read the attributes named above, and the transfer syntax."""
+def read_dataset(
+    data: bytes, limits: DecodeLimits, reserve: Callable[[pydicom.Dataset, str], None]
+) -> tuple[pydicom.Dataset, str]:
+    """Read the attributes named above, and the transfer syntax.
+
+    Args:
+        data: The whole file.
+        limits: What a deflated file may inflate to.
+        reserve: Called once with these attributes, the pixels perhaps not among them, and the
+            transfer syntax, before more than a few megabytes are taken.
+    """
     if uid.DeflatedExplicitVRLittleEndian.encode() in data[:4096] and data[128:132] == b"DICM":
         start, syntax = _meta_information(data)
         if syntax == uid.DeflatedExplicitVRLittleEndian:
-            body = _inflated(data[start:], limits)
+            body = _inflated(data[start:], limits, lambda header: reserve(header, syntax))
             dataset = pydicom.dcmread(io.BytesIO(body), force=True, specific_tags=_READ)
             return dataset, str(syntax)
+    large = len(data) > _LARGE
+    if large:  # reading the pixels copies them
+        header = pydicom.dcmread(
+            io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=_READ
+        )
+        reserve(header, _transfer_syntax(header))
     dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=_READ)
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")
-    if not syntax:
-        implicit, little = dataset.original_encoding
-        guesses = {
-            (True, True): uid.ImplicitVRLittleEndian,
-            (False, True): uid.ExplicitVRLittleEndian,
-            (False, False): uid.ExplicitVRBigEndian,
-        }
-        syntax = str(guesses.get((bool(implicit), bool(little)), ""))
+    syntax = _transfer_syntax(dataset)
+    if not large:
+        reserve(dataset, syntax)
     return dataset, syntax
+
+
+def _transfer_syntax(dataset: pydicom.Dataset) -> str:
+    """The transfer syntax that a file names or, where it names none, that it was read in."""
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")
+    if syntax:
+        return syntax
+    implicit, little = dataset.original_encoding
+    guesses = {
+        (True, True): uid.ImplicitVRLittleEndian,
+        (False, True): uid.ExplicitVRLittleEndian,
+        (False, False): uid.ExplicitVRBigEndian,
+    }
+    return str(guesses.get((bool(implicit), bool(little)), ""))
 
 
 def require_pixels(dataset: pydicom.Dataset, data: bytes) -> None:
@@ -154,11 +180,13 @@ def _meta_information(data: bytes) -> tuple[int, str]:
     return at, syntax
 
 
-def _inflated(data: bytes, limits: DecodeLimits) -> bytes:
+def _inflated(
+    data: bytes, limits: DecodeLimits, reserve: Callable[[pydicom.Dataset], None]
+) -> bytes:
     """Inflate a data set no further than its own header says it goes.
 
     The first mebibyte tells rows and columns; what may follow is their pixels and as much
-    beside them as a whole file may have.
+    beside them as a whole file may have. `reserve` is called with what it tells.
     """
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     head = inflate.decompress(data, _INFLATED_AT_ONCE)
@@ -169,6 +197,7 @@ def _inflated(data: bytes, limits: DecodeLimits) -> bytes:
     if not rows or not columns:
         raise Unprocessable("The DICOM file holds no pixel data.", code="no_pixel_data")
     limits.check_size(columns, rows)
+    reserve(seen)
     samples, allocated = number(seen, "SamplesPerPixel") or 1, number(seen, "BitsAllocated") or 16
     allowed = rows * columns * min(samples, 4) * min(allocated, 64) // 8 + 2 * _INFLATED_AT_ONCE
     rest = inflate.decompress(inflate.unconsumed_tail, max(1, allowed - len(head)))

@@ -12,13 +12,15 @@ from pydicom.pixels import apply_color_lut
 from service.errors import Unprocessable
 from service.radiograph.colour import SAMPLE_SIDE, chroma, luminance, refuse_photograph
 from service.radiograph.dicom.body_part import check_body_part
-from service.radiograph.dicom.dataset import read_dataset, require_pixels, text
+from service.radiograph.dicom.dataset import number, read_dataset, require_pixels, text
 from service.radiograph.dicom.grey_scale import grey_scale
 from service.radiograph.dicom.pixel_module import GREY, PixelModule, pixel_module
 from service.radiograph.dicom.suitability import cautions, frontal_view, radiography
 from service.radiograph.dicom.transfer_syntaxes import StoredValues, is_read, stored_values
 from service.radiograph.dicom.voi_lut import map_intensity
 from service.radiograph.limits import Deadline, DecodeLimits
+from service.radiograph.memory_budget import Claim
+from service.radiograph.peak_memory import dicom_peak
 from service.radiograph.radiograph import Radiograph, Source
 from service.settings import BodyPart
 
@@ -31,6 +33,7 @@ def decode_dicom(
     voi: bool = True,
     ages: tuple[float, float] | None = None,
     body_part: BodyPart = "refuse",
+    claim: Claim | None = None,
 ) -> Radiograph:
     """Decode a DICOM file with one frame.
 
@@ -41,6 +44,7 @@ def decode_dicom(
         voi: Apply the first VOI LUT or window of the file.
         ages: Years between which the weights were trained.
         body_part: What becomes of a file that names another body part than the chest.
+        claim: Told the memory that decoding takes, before it is taken.
 
     Raises:
         NotAnImage: A DICOM prefix with nothing behind it.
@@ -49,7 +53,18 @@ def decode_dicom(
         Unprocessable: `no_pixel_data`, `several_frames`, `modality`, `not_a_chest_radiograph`,
             `not_frontal`, `pixel_format`, `transfer_syntax`, `not_a_radiograph`, `too_small`.
     """
-    dataset, syntax = read_dataset(data, limits)
+
+    def reserve(header: pydicom.Dataset, syntax: str) -> None:
+        rows, columns = number(header, "Rows") or 0, number(header, "Columns") or 0
+        if claim is None or not 0 < rows * columns <= limits.pixels:
+            return  # what is over the limit is refused before its pixels are decoded
+        samples = number(header, "SamplesPerPixel") or 1
+        allocated = number(header, "BitsAllocated") or 0
+        peak = dicom_peak(rows, columns, samples, allocated, syntax, len(data))
+        claim.take(peak, rows * columns, 2)
+        deadline.restart()
+
+    dataset, syntax = read_dataset(data, limits, reserve)
     require_pixels(dataset, data)
     modality = radiography(dataset)
     part_notes = check_body_part(dataset, body_part)
