@@ -5,7 +5,8 @@
 
 One row a kind of file and use: what `service.radiograph.peak_memory` and the use claim before
 anything is decoded, and the most that the process then took, both in bytes a pixel. Pixels are
-noise, which compresses worst. Each runs in a child of its own; the peak is the kernel's (VmHWM, Linux only).
+noise, which compresses worst. Each runs in a child of its own; the peak is the kernel's (VmHWM,
+Linux only).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Building a bundle: every graph is written, held against the library, and only then published."""
+"""Building a bundle: write every graph, compare it with the library, publish."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _TOOLS = ("torch", "torchxrayvision", "onnx", "onnxruntime", "openvino", "nncf",
 
 @dataclass(frozen=True)
 class Export:
-    """What an export leaves behind."""
+    """The result of an export."""
 
     folder: Path
     manifest: Manifest

@@ -1,4 +1,4 @@
-"""Trying variants: each is run over the same images as the library was, and judged."""
+"""Checking candidate variants against the library on the same images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENDS = BATCH_SIZES[:1] + BATCH_SIZES[-1:]
 
 @dataclass(frozen=True, eq=False)
 class CheckedCandidate:
-    """What a variant answered.
+    """A candidate's outputs and its differences from the library.
 
     Attributes:
         variant: As it is published, where it is.
@@ -48,7 +48,7 @@ class CheckedCandidate:
     between_batches: float
 
     def parity_faults(self, limit: float) -> list[str]:
-        """What is out of tolerance for float32, in words."""
+        """Messages for the figures that are out of tolerance for float32."""
         return [
             f"{self.variant.name}, {fault}"
             for found in self.deviations
@@ -56,13 +56,13 @@ class CheckedCandidate:
         ]
 
     def drift_faults(self, limit: float) -> list[str]:
-        """What is over the drift gate, in words."""
+        """Messages for the figures that are over the drift gate."""
         return [fault for found in self.drift for fault in found.faults(limit)]
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateCheck:
-    """The images, the library's answers to them, and the folder that variants are tried in."""
+    """The images, the library's outputs for them, and the staging folder."""
 
     folder: Path
     weights: Weights
@@ -97,7 +97,7 @@ class CandidateCheck:
     def candidates(
         self, limit: float, max_drift: float, calibration: Path | None
     ) -> tuple[list[CheckedCandidate], dict[str, str]]:
-        """Build and try the variants that this machine can run.
+        """Build and check the variants that this machine can run.
 
         Returns:
             Those that were tried, and for each that is kept out the reason.

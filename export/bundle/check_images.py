@@ -1,4 +1,4 @@
-"""The images on which an export is held against the library: phantoms, and a folder if given."""
+"""The images on which an export is compared with the library."""
 
 from __future__ import annotations
 

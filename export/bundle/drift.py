@@ -1,4 +1,4 @@
-"""The drift gate: how far a variant's answers are from the library's, and how far they may be."""
+"""The drift gate: a bound on a variant's differences from the library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PNEUMONIA = "Pneumonia"
 
 @dataclass(frozen=True)
 class ChangedDecision:
-    """A decision that fell on the other side of the operating point.
+    """A decision that differs from the library's.
 
     Attributes:
         image: Name of the image.
@@ -72,7 +72,7 @@ class Drift:
     auc: AucDifference | None
 
     def faults(self, limit: float) -> list[str]:
-        """Why the variant is kept out, in words; empty where it may be served.
+        """Reasons why the variant is not published; empty where it passes.
 
         A changed decision is a fault only on an image that lies further from its operating
         point than probabilities may differ. Nearer than that the library itself is a coin toss.
@@ -150,7 +150,7 @@ def drift(
 
 
 def _distance(probability: float, operating_point: float) -> float:
-    """How far a probability is from where its decision changes; 0.5 where no point is published."""
+    """Distance of a probability from its operating point; from 0.5 where none is published."""
     return float(abs(probability - (0.5 if np.isnan(operating_point) else operating_point)))
 
 

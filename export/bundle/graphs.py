@@ -16,14 +16,14 @@ OPSET = 17
 
 
 def trace(network: ExportableNetwork) -> torch.jit.ScriptModule:
-    """Trace the network; the batch stays free because nothing in it asks for the batch's size."""
+    """Trace the network with a dynamic batch size."""
     example = torch.linspace(0, 1, 2 * 224 * 224).reshape(2, 1, 224, 224)
     with torch.no_grad():
         return torch.jit.trace(network, example)
 
 
 def write_torchscript(traced: torch.jit.ScriptModule, folder: Path) -> Path:
-    """Write the trace with its stages still in it, so that gradients can be taken at any."""
+    """Write the trace with its submodules, so that gradients can be taken at each."""
     path = folder / TORCHSCRIPT
     traced.save(path)
     return path

@@ -1,4 +1,4 @@
-"""The network as it is exported: pixels in [0, 1] in, logits and class activation maps out."""
+"""The network that is exported, from pixels in [0, 1] to its outputs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ reach hundreds.
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far a graph is from the library over all images and named labels.
+    """Largest differences of a graph from the library, over all images and named labels.
 
     Attributes:
         batch_size: Images a run; the last batch may be smaller.

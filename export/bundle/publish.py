@@ -1,4 +1,4 @@
-"""Publishing a bundle: all of it or nothing, in a folder and in BentoML's model store."""
+"""Publishing a bundle atomically, in a folder and in BentoML's model store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RENAME_EXCHANGE = 2
 
 @contextmanager
 def staging(out: Path, name: str) -> Iterator[Path]:
-    """A folder beside the bundle's own to write into; it is gone afterwards, whatever happens."""
+    """A staging folder beside the bundle's; removed afterwards."""
     out.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=out))
     try:
@@ -57,7 +57,7 @@ def publish(staged: Path, manifest: Manifest, out: Path) -> Path:
 
 
 def _flush(folder: Path) -> None:
-    """Have the disk hold every file before a name points at it."""
+    """Flush every file to disk before the rename."""
     for path in [*folder.iterdir(), folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -67,7 +67,7 @@ def _flush(folder: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Let two folders trade names, in one step where the system has one (Linux `renameat2`)."""
+    """Exchange the names of two folders, atomically where Linux's `renameat2` can."""
     try:
         call = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):

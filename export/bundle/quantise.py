@@ -1,4 +1,4 @@
-"""Post-training quantisation to 8 bits: NNCF places it, and its ranges are taken again.
+"""Post-training quantisation to 8 bits by NNCF, with ranges of our own.
 
 NNCF works on OpenVINO's representation, not on the ONNX graph, because placement is what decides
 the speed. ONNX keeps a pre-activation's batch norm as one node, which NNCF does not quantise; so
@@ -114,7 +114,7 @@ def save(model: Any, folder: Path) -> tuple[Path, Path]:
 
 
 def kept_in_float(network: Any) -> list[str]:
-    """Names of what must not be quantised.
+    """Names of the operations that are not quantised.
 
     The first convolution: its input spans [-1024, 1024] in one channel, and every error there
     goes through the whole network. The last, whose output is the class activation maps: one
@@ -130,7 +130,7 @@ def kept_in_float(network: Any) -> list[str]:
 
 
 def advanced_parameters() -> Any:
-    """Settings of NNCF under which 8 bits keep their answers."""
+    """NNCF's advanced parameters for this network."""
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -146,7 +146,7 @@ def advanced_parameters() -> Any:
 
 
 def take_ranges_again(network: Any, quantised: Any, calibration: Calibration) -> Any:
-    """Take every range from the whole calibration set; of what is stored, channel by channel.
+    """Recompute the quantisation ranges from the whole calibration set.
 
     Args:
         network: The float32 network that was quantised.

@@ -1,4 +1,4 @@
-"""parity.json and parity.html: the evidence that goes into a bundle."""
+"""parity.json and parity.html of a bundle."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_records(
     limit: float,
     max_drift: float,
 ) -> None:
-    """Write what every variant was found to answer, for programs and for people."""
+    """Write the measured differences of every variant as JSON and as HTML."""
     record = {
         "against": "torchxrayvision.models.DenseNet, eager PyTorch",
         "images": list(evidence.names),

@@ -31,7 +31,7 @@ text { font: 11px system-ui, sans-serif; fill: #57606a }
 
 @dataclass(frozen=True, eq=False)
 class VariantReport:
-    """What the page says of one variant.
+    """One variant on the page.
 
     Attributes:
         name: The variant.

@@ -1,4 +1,4 @@
-"""The fastest of the variants that passed, measured on the machine that exports."""
+"""Ranking the passed variants by speed on the exporting machine."""
 
 from __future__ import annotations
 

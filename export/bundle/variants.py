@@ -1,4 +1,4 @@
-"""The ways to run a network that an export tries, and what each one leaves in a bundle."""
+"""The candidate variants of an export and their files."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def write_int8(folder: Path, calibration: Calibration, pneumonia: int) -> None:
 
 
 def golden_tolerance(variant: Variant, ours: np.ndarray, theirs: np.ndarray) -> float:
-    """What a variant's golden pair may show at start-up, from what it shows now.
+    """The golden tolerance of a variant, from its difference at export.
 
     Args:
         variant: As listed in `CANDIDATES`.

@@ -1,4 +1,4 @@
-"""The folder in which published weights are kept: fetched once, unpickled once, recorded."""
+"""The cache of published weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class Record:
-    """What a published file was when it was first used.
+    """Size and digest of a published file at its first use.
 
     Attributes:
         url: Where it is published.
@@ -49,7 +49,7 @@ class Record:
 def obtain(
     official: Official, folder: Path, library_folder: Path | None = None
 ) -> tuple[Checkpoint, str]:
-    """Have published weights: from the cache, from the library's own folder, or fetched.
+    """Get published weights from the cache, from the library's folder, or by download.
 
     The published file is a pickled module. Its digest is compared with the pinned one, or with
     the one recorded on first use, every time the file is looked at and before it is unpickled;

@@ -1,4 +1,4 @@
-"""Read a checkpoint: bytes of a safetensors or PyTorch file to a state dict that fits.
+"""Reading checkpoints: safetensors and PyTorch files.
 
 Reading a pickled module runs code that the file brings along. So that happens here alone, on
 bytes that the caller vouches for, and on those same bytes, not on a file read a second time.
@@ -31,7 +31,7 @@ TORCH_SUFFIXES = (".pt", ".pth")
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What one file holds.
+    """The content of a checkpoint file.
 
     Attributes:
         state: float32 tensors under the library's names, without `num_batches_tracked`.
@@ -61,7 +61,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def checked_state(tensors: Mapping[Any, Any], origin: str) -> dict[str, torch.Tensor]:
-    """Bring a state dict into the library's names, float32, and refuse what does not fit.
+    """Convert a state dict to the library's names and float32; refuse others.
 
     A `module.` before every name (torch.nn.DataParallel) is taken off. `num_batches_tracked`
     may be missing and is left out: it only counts training steps.

@@ -1,4 +1,4 @@
-"""Fetch a file over HTTP: resumed where it stopped, verified before it gets its name."""
+"""Downloading a file over HTTP, resumable and verified."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def eager_network(weights: Weights) -> torch.nn.Module:
 
 @dataclass(frozen=True, eq=False)
 class EagerAnswer:
-    """What the library's network says of a batch.
+    """Outputs of the library's network for a batch.
 
     Attributes:
         logits: float32 (N, 18), the classifier's output.

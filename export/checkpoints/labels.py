@@ -1,4 +1,4 @@
-"""What a file's outputs are called, and where each of them turns positive."""
+"""Labels and operating points of a checkpoint."""
 
 from __future__ import annotations
 

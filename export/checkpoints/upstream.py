@@ -16,7 +16,7 @@ import torch
 
 
 def _import_library() -> ModuleType:
-    """Import torchxrayvision, mending what keeps it from being imported.
+    """Import torchxrayvision, with a workaround for a CPU torch beside a CUDA torchvision.
 
     A CPU build of torch beside the registry's CUDA build of torchvision leaves two operators
     without a schema, and torchvision's import fails. Nothing here calls them, so declaring them
@@ -49,7 +49,7 @@ LIBRARY_FOLDER = Path("~/.torchxrayvision/models_data")
 
 @dataclass(frozen=True)
 class Official:
-    """What is known of one set of published DenseNet-121 weights without having it.
+    """Published facts of one set of DenseNet-121 weights.
 
     Attributes:
         name: The library's name for it.

@@ -1,4 +1,4 @@
-"""Weights by name or file: found, verified, and only then read."""
+"""Loading weights by name or file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEMO_AGES = (1, 5)
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A frozen checkpoint that was verified, with all that is known of it.
+    """A verified checkpoint with its provenance.
 
     Attributes:
         name: "demo", an official name, or the file's name without its suffix.
@@ -113,7 +113,7 @@ def load_official(
 def load_file(
     path: Path, *, sha256: str | None = None, trust: bool = False, like: str | None = None
 ) -> Weights:
-    """Weights from a file of one's own.
+    """Weights from a user's file.
 
     A file whose digest is that of embedded or published weights is taken for what it is. For any
     other, labels and operating points come from the official weights named by `like`, from a

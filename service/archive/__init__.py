@@ -1,1 +1,1 @@
-"""Whole archives: which files, scored how, written where, and continued after a break."""
+"""Scoring archives: listing, engines, output and restart."""

@@ -1,4 +1,4 @@
-"""Writing so that a crash at any moment leaves a file whole or not there at all."""
+"""Atomic, durable writing of files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNFINISHED = ".unfinished"
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its name once the disk holds all of it."""
+    """Open a file that gets its name once its content is on disk."""
     unfinished = path.with_name(path.name + UNFINISHED)
     try:
         with unfinished.open("wb") as file:
@@ -29,13 +29,13 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file; it is not there before the disk holds all of it."""
+    """Write a file atomically and durably."""
     with written_whole(path) as file:
         file.write(data)
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the disk hold a folder's names; where folders cannot be opened, nothing is done."""
+    """Flush a folder's entries to disk, where the system can."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

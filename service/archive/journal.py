@@ -1,4 +1,4 @@
-"""Results so far, in a folder beside the file they will become; a restart continues from it.
+"""The journal of a run: finished shards beside the output, for a restart.
 
     results.parquet.partial/
         lock             held by the process that writes
@@ -37,7 +37,7 @@ _HEADER, _FILES, _LOCK, _SHARDS, _REPORTS = (
 
 
 class Journal:
-    """The folder of results so far; one process at a time has it open.
+    """The journal's folder; locked by one process at a time.
 
     Args:
         folder: Where it is, or will be.
@@ -69,7 +69,7 @@ class Journal:
         return self.folder / _REPORTS
 
     def header(self) -> dict[str, Any] | None:
-        """What the results so far were made with; None where the journal has not begun."""
+        """The journal's header; None where the journal has not begun."""
         try:
             found = json.loads((self.folder / _HEADER).read_bytes())
         except FileNotFoundError:
@@ -83,7 +83,7 @@ class Journal:
         return read_listing(self.files)
 
     def begin(self, listing: Listing, header: Mapping[str, Any]) -> Listing:
-        """Begin anew with a listing; what is there of an earlier beginning is dropped.
+        """Begin with a listing; earlier content is removed.
 
         Returns:
             The listing in the place where it is kept.
@@ -130,7 +130,7 @@ class Journal:
             yield from lines
 
     def remove(self) -> None:
-        """Take the journal away, header first: what is left of it is never taken for one.
+        """Remove the journal, its header first, so that a rest of it is never continued.
 
         Nothing is removed that it did not write.
         """
@@ -145,7 +145,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Let other processes open it."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -175,7 +175,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _hold(lock: IO[bytes]) -> bool:
-    """Take the lock, which ends with the process however it ends."""
+    """Take the lock; the system releases it when the process ends."""
     try:
         import fcntl
     except ImportError:  # Windows: two processes at a time are the user's to avoid

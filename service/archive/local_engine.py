@@ -1,4 +1,4 @@
-"""The engine of one machine: this process, its decoders and its runtime."""
+"""The engine that scores in this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.settings import Settings
 
 
 def scoring(settings: Settings, target: str | None, cpus: int | None = None) -> Scoring:
-    """How files are worked on by one process.
+    """Settings for scoring in one process.
 
     Args:
         settings: `decoders` counts where it was set; the service's own number leaves a core to
@@ -26,7 +26,7 @@ def scoring(settings: Settings, target: str | None, cpus: int | None = None) -> 
 
 
 class LocalEngine:
-    """Scores shards one after another, without a pause between them."""
+    """Scores shards in order, without a pause between them."""
 
     def __init__(self, predictor: Predictor, scoring: Scoring) -> None:
         self._predictor = predictor

@@ -1,4 +1,4 @@
-"""Where the results of an archive go, and what is kept of how they were made."""
+"""The output of an archive run and the record of its settings."""
 
 from __future__ import annotations
 

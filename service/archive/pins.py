@@ -1,4 +1,4 @@
-"""What results were made with: all of it must be the same for a restart to continue them."""
+"""What rows depend on; a restart continues only where all of it is unchanged."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ log = logging.getLogger("cxr.archive")
 
 @dataclass(frozen=True, eq=False)
 class ImageEvidence:
-    """What the network said of an image, for those who explain or evaluate it.
+    """The network's outputs for an image, for explanation and evaluation.
 
     Attributes:
         logits: float32 (18,).
@@ -51,7 +51,7 @@ class ImageEvidence:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: a prediction, or the reason why there is none.
+    """The outcome of one file: a prediction, or the reason why there is none.
 
     Attributes:
         path: The file.
@@ -157,7 +157,7 @@ def _score(
     paths: list[Path],
     futures: list[Future[Prepared | CxrError]],
 ) -> list[Outcome]:
-    """Run what was decoded of some consecutive files."""
+    """Run the decoded images of consecutive files."""
     found = [future.result() for future in futures]
     ready = [one for one in found if isinstance(one, Prepared)]
     answers = iter(_answers(predictor, runtime, ready))

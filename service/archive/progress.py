@@ -1,4 +1,4 @@
-"""Telling a person how far a run is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERY_SECONDS = 30.0
 
 
 class Watched(Protocol):
-    """What a run tells."""
+    """Receives the progress of a run."""
 
     done: int
     total: int
@@ -31,7 +31,7 @@ class Watched(Protocol):
 
 
 class Lines:
-    """A line at the beginning, and one whenever some time has passed."""
+    """Progress as lines, one every few seconds."""
 
     def __init__(self) -> None:
         self.total = self.done = self.kept = self._before = 0
@@ -100,7 +100,7 @@ class Bar(Lines):
 
 @contextmanager
 def watching() -> Iterator[Watched]:
-    """Whatever suits standard error."""
+    """A bar where standard error is a terminal, lines elsewhere."""
     if not sys.stderr.isatty():
         yield Lines()
         return

@@ -49,7 +49,7 @@ _OBJECT_STORE = 256 << 20
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where the work is done.
+    """Settings of the Ray cluster.
 
     Attributes:
         workers: Actors that each hold a runtime.
@@ -61,7 +61,7 @@ class Cluster:
 
 
 class Worker:
-    """What one actor does: a runtime, and shard after shard.
+    """A Ray actor with a runtime that scores shards.
 
     Args:
         settings: As `Settings.model_dump` has them.
@@ -104,7 +104,7 @@ class Worker:
 
 
 class RayEngine:
-    """Scores shards on a cluster; they come as they are done.
+    """Scores shards on a cluster and yields them as they finish.
 
     Args:
         cluster: Where.

@@ -82,7 +82,7 @@ def scored(source: Source, answer: Prediction, report: str | None = None) -> Row
 
 
 def refused(source: Source, fault: CxrError, model: ModelAnswer) -> Row:
-    """The row of a file that was not: the error's code and its sentence."""
+    """The row of a refused file: the error's code and message."""
     found = {"path": printable(source.name), "status": fault.code, "message": fault.message}
     return found | _model(model)
 

@@ -1,4 +1,4 @@
-"""One run over an archive: list, continue or begin, score what is missing, put together."""
+"""One run over an archive: list, continue or begin, score, write the output."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ Engine = Callable[[Iterable[Task], Callable[[int], None]], Iterator[Shard]]
 
 
 class Watch(Protocol):
-    """Whoever follows a run."""
+    """Receives the progress of a run."""
 
     def say(self, line: str) -> None:
-        """Hear of what is not a file."""
+        """Receive a message."""
 
     def begin(self, total: int, done: int) -> None:
-        """Hear how many files there are and how many an earlier run has done."""
+        """Receive the number of files and how many an earlier run has scored."""
 
     def advance(self, files: int) -> None:
-        """Hear of files that are done."""
+        """Receive the number of files that were scored."""
 
     def keep(self, files: int) -> None:
         """Hear how many files are kept of a run that breaks off."""
@@ -49,7 +49,7 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is to be scored, and where to.
+    """Inputs and output of a run.
 
     Attributes:
         paths: Files, folders, patterns, CSV files.
@@ -73,7 +73,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
         files: In the results.
@@ -91,7 +91,7 @@ class Summary:
 def score_archive(
     order: RunOptions, predictor: Predictor, settings: Settings, engine: Engine, watch: Watch
 ) -> Summary:
-    """Score an archive, or what is missing of it.
+    """Score an archive, continuing an unfinished run.
 
     Args:
         order: What, and where to.
@@ -163,7 +163,7 @@ def _and_more(count: int) -> str:
 
 
 def _finished(order: RunOptions, journal: Journal, pins: Pins) -> Summary | None:
-    """The summary of finished results, where they are what this run would make."""
+    """The summary of an identical finished run; None without one."""
     place = order.place
     begun = journal.header() is not None and not order.restart
     empty = place.is_folder and place.out.is_dir() and not any(place.out.iterdir())
@@ -223,7 +223,7 @@ def _files_of(done: frozenset[int], count: int, size: int) -> int:
 def _put_together(
     order: RunOptions, predictor: Predictor, journal: Journal, listing: Listing, pins: Pins
 ) -> dict[str, int]:
-    """Write the results, then the record of them, and give both their names."""
+    """Write the output and its record."""
     place, reports = order.place, order.target is not None
     form = "jsonl" if place.form == "dicom-sr" else place.form
     table = table_in(journal.reports) if place.is_folder else journal.folder / "results"

@@ -1,4 +1,4 @@
-"""From the files of a shard to its rows: what every engine does, on one machine or on many."""
+"""Scoring the files of a shard, for every engine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How files are worked on.
+    """Settings for scoring files.
 
     Attributes:
         decoders: Threads that read and decode.

@@ -1,4 +1,4 @@
-"""Which files an archive is made of, in an order that depends on their names alone.
+"""Listing the files of an archive, ordered by name.
 
 A PATH is a file, a folder (every regular file in it and below, but hidden ones), a pattern that
 the shell did not expand (`**` for any depth), a CSV file with a column `path` (relative to the
@@ -49,7 +49,7 @@ class Source(NamedTuple):
 
 
 class Seen:
-    """What was taken already, kept on disk: a million names would not be small in memory."""
+    """The set of listed paths, on disk to keep memory flat."""
 
     def __init__(self) -> None:
         self._taken = sqlite3.connect("", isolation_level=None)  # a file that nobody else sees
@@ -58,7 +58,7 @@ class Seen:
         self._taken.execute("BEGIN")
 
     def add(self, path: str) -> bool:
-        """Take a path; whether it was new."""
+        """Add a path; True where it was new."""
         found = self._taken.execute("INSERT OR IGNORE INTO taken VALUES (?)", (os.fsencode(path),))
         return found.rowcount == 1
 

@@ -1,4 +1,4 @@
-"""Starting the HTTP service as `cxr serve` does: verify first, then hand over to BentoML."""
+"""Starting the HTTP service: verify the bundle, then exec BentoML."""
 
 from __future__ import annotations
 

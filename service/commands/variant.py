@@ -1,4 +1,4 @@
-"""Which bundle answers, and by which runtime: options that several commands share."""
+"""Options for the bundle and the runtime, shared by several commands."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Why a score is what it is: heat maps, their figures and their DICOM objects."""
+"""Explanations of a score: heat maps, figures and DICOM objects."""

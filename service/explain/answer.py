@@ -1,4 +1,4 @@
-"""The shape of an explanation's answer: what `/explain` says of one image and one target."""
+"""The answer of `/explain` for one image and one target."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PeakAnswer(_Part):
 
 
 class BoxAnswer(_Part):
-    """Around what is at least 0.7 times as hot as the peak and hangs together with it."""
+    """Bounding box of the peak's connected component at 0.7 of its heat."""
 
     left: int
     top: int
@@ -73,7 +73,7 @@ class FaithfulnessAnswer(_Part):
 
 
 class ExplanationAnswer(_Part):
-    """Where the evidence for one target lies, or why that is not said."""
+    """The heat map of one target, or the reason why there is none."""
 
     target: str
     method: str
@@ -160,7 +160,7 @@ def _faithfulness(explanation: Explanation) -> FaithfulnessAnswer | None:
 
 
 def _notes(explanation: Explanation) -> list[str]:
-    """What a reader of the map must not miss."""
+    """Notes that are shown with the map."""
     notes = []
     if explanation.values is not None and not explanation.served.positive:
         notes.append(

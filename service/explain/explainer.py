@@ -1,4 +1,4 @@
-"""From an image to an explanation of its score; the only part of the service with PyTorch."""
+"""Explaining an image file with PyTorch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PASSES = 2
 
 @dataclass(frozen=True, eq=False)
 class TracedExplainer:
-    """A traced network and the words of its bundle.
+    """A traced network with its manifest and reader.
 
     Safe to call from several threads; however many call, `PASSES` bounds the memory.
     """

@@ -1,4 +1,4 @@
-"""Why a score is what it is, as data: a map that may be trusted, or the reason for none."""
+"""An explanation as data: a map, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ one explain the other: a tenth of the way from the operating point to either end
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What one image shows for one target.
+    """The explanation of one image's score for one target.
 
     Attributes:
         request: What was asked for.
@@ -109,7 +109,7 @@ def explanation(
     faithfulness: Faithfulness | None = None,
     tolerance: float = SCORE_TOLERANCE,
 ) -> Explanation:
-    """Judge a map and say where it points.
+    """Check a map and locate its hotspot.
 
     Args:
         request: What was asked for.

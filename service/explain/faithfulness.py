@@ -1,4 +1,4 @@
-"""How far the score hangs on what the map calls hot: blur it and score again."""
+"""Faithfulness of a map: how far blurring its hottest tenth lowers the score."""
 
 from __future__ import annotations
 

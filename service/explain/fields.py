@@ -1,4 +1,4 @@
-"""What a caller may say about the heat map that it wants, as the fields of a form."""
+"""Form fields of a heat map request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.network.answer import PNEUMONIA
 
 
 def _true_or_false(value: object) -> object:
-    """A form holds text: these two words, in any case, and none of pydantic's other spellings."""
+    """Parse `true` and `false` in any case; pydantic's other spellings are refused."""
     if not isinstance(value, str):
         return value
     if value.lower() not in ("true", "false"):
@@ -43,7 +43,7 @@ class ExplainFields(BaseModel):
 
 
 class ServedPrediction(BaseModel):
-    """What the prediction process found, handed on to the explainer with the image."""
+    """The served prediction that the explainer is to explain."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -75,12 +75,12 @@ def read_fields(texts: Mapping[str, str]) -> ExplainFields:
 
 
 def as_texts(fields: ExplainFields) -> dict[str, str]:
-    """The same as the fields of a form again, for the explainer."""
+    """The fields as form texts, for the explainer."""
     return {name: str(value) for name, value in fields.model_dump(exclude_none=True).items()}
 
 
 def read_served_prediction(header: str | None) -> ServedPrediction | None:
-    """Read what the gateway says was served; None where nobody says.
+    """Read the served prediction from its header; None without one.
 
     Raises:
         MalformedRequest: The header is not one that the gateway writes.

@@ -1,4 +1,4 @@
-"""Where in the source image a heat map is hottest, in pixels and in words."""
+"""The hotspot of a heat map in the source image, in pixels and in words."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _span(first: int, end: int, scale: float) -> tuple[int, int]:
 
 
 def _extent(mask: np.ndarray, row: int, column: int) -> tuple[int, int, int, int]:
-    """First row and column, and the ends of both, of what hangs together with a pixel by edges.
+    """Bounding box of a pixel's connected component, joined by edges.
 
     Goes from run to run, of which there are a few a row, not from pixel to pixel.
     """
@@ -210,7 +210,7 @@ def unseen(geometry: Geometry) -> Unseen:
 def describe_hotspot(
     place: Hotspot, geometry: Geometry, patient_orientation: tuple[str, str] | None = None
 ) -> str:
-    """Say where a peak is as one would over the telephone.
+    """Describe a peak's position in words.
 
     Args:
         place: The peak.

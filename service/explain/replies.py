@@ -1,4 +1,4 @@
-"""What the explainer's process answers: an explanation as JSON, a picture, or a DICOM object."""
+"""Replies of the explainer: JSON, a PNG file or a DICOM object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client is told before it sends anything: the model, what is offered, the limits."""
+"""`/about.json`: the model, the heat map methods and the limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.settings import Settings, bundle_folder
 
 
 class MethodAnswer(BaseModel):
-    """One way to make a heat map."""
+    """A heat map method."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,7 +23,7 @@ class MethodAnswer(BaseModel):
 
 
 class About(BaseModel):
-    """Which model answers here, and on what terms."""
+    """The model that answers, the heat map methods and the limits."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +35,7 @@ class About(BaseModel):
 
 
 def about(settings: Settings) -> About:
-    """Read what there is to say from the settings and the bundle's manifest.
+    """Build the answer from the settings and the bundle's manifest.
 
     Raises:
         SetupFault: The bundle has gone since the service was started.

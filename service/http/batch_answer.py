@@ -1,4 +1,4 @@
-"""Several images in one request: one answer each, in order, never all or nothing."""
+"""`/predict_batch`: one answer per image, in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("cxr.predict")
 
 
 class ErrorAnswer(BaseModel):
-    """Why one image has no prediction; as the `error` of an error answer."""
+    """The error of one image, as in an error answer."""
 
     code: str
     message: str
@@ -26,7 +26,7 @@ class ErrorAnswer(BaseModel):
 
 
 class ImageOutcome(BaseModel):
-    """One image's answer: exactly one of the two is not null."""
+    """One image's prediction or error; exactly one is not null."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""Work for a caller that has gone is dropped."""
+"""Cancelling the work of a caller that disconnected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 async def cancel_on_disconnect(
     request: Request, work: Coroutine[Any, Any, Result], read: asyncio.Event | None = None
 ) -> Result:
-    """Do `work`, or break it off when the caller closes the connection.
+    """Await `work`, and cancel it when the caller disconnects.
 
     Args:
         request: Its body has been read, or is read by `work`.

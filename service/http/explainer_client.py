@@ -1,4 +1,4 @@
-"""Handing a request on to the explainer's own process and its answer back, both as they are.
+"""The HTTP client that forwards requests to the explainer's process.
 
 Plain HTTP over a local socket or, where the explainer runs in a pod of its own, its URL. The
 framework's own client would speak pickle over the one and closes connections under calls in
@@ -33,12 +33,12 @@ _PASSED_BACK = ("content-type", "retry-after")
 
 
 def explainer_address(name: str, settings: Settings) -> str | None:
-    """Where the explainer listens: the setting, or the socket that BentoML made for it."""
+    """Address of the explainer: the setting, or the socket that BentoML created."""
     return settings.explainer_url or local_address(name)
 
 
 class ExplainerClient:
-    """A pool of connections to one other service.
+    """A connection pool to the explainer.
 
     Args:
         address: http://… or unix:///…; None where there is no such service.
@@ -82,7 +82,7 @@ class ExplainerClient:
         )
 
     async def forward(self, request: Request, path: str) -> Response:
-        """Send a request's body on as it arrives.
+        """Forward a request, streaming its body.
 
         Raises:
             Unavailable: The other service is not there or broke off.
@@ -105,7 +105,7 @@ class ExplainerClient:
         texts: dict[str, str],
         served: ServedPrediction,
     ) -> Response:
-        """Send an image that was read already, with fields of our own.
+        """Send an image and fields to the explainer.
 
         Args:
             request: On whose behalf.
@@ -176,7 +176,7 @@ class ExplainerClient:
         )
 
     async def _body(self, request: Request, read: asyncio.Event) -> AsyncIterator[bytes]:
-        """The body as it arrives, as much and for as long as may be.
+        """The body's chunks, within the limits on size and time.
 
         The other service refuses a large or slow body too, but its answer is read only after
         all has been sent. Nothing is held here, so nothing counts against the intake.

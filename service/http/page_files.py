@@ -1,4 +1,4 @@
-"""The files of the page, read once and held: there are few, and nothing else can be asked for."""
+"""The files of the page, read once at the start."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INDEX = "index.html"
 
 @dataclass(frozen=True)
 class PageFile:
-    """A file as it is answered."""
+    """A file of the page."""
 
     path: str
     content: bytes

@@ -1,4 +1,4 @@
-"""What is there to be read: the page, metrics, the OpenAPI document, what the service is."""
+"""GET routes: the page, metrics, the OpenAPI document and `/about.json`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _document() -> dict[str, Any]:
 
 
 async def about_json(_: Request) -> Response:
-    """Which model answers; the page shows it before anything is sent."""
+    """`/about.json`."""
     told = await run_in_threadpool(about, read_settings())
     return Response(told.model_dump_json(), media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""Reading a request: files as bytes in memory, the text fields of a form as text, nothing else."""
+"""Reading uploads: files as bytes in memory, other form fields as text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ changes nothing: what a file is, its bytes say."""
 
 @dataclass(frozen=True)
 class Form:
-    """A form that was read.
+    """Files and fields of a request.
 
     Attributes:
         files: The files of the image field, in order; their names are not kept.
@@ -301,10 +301,10 @@ def wants_dicom(request: Request) -> bool:
 
 
 def cut_off() -> MalformedRequest:
-    """The fault of a caller that went away in the middle of its request."""
+    """The error for a caller that disconnected during its request."""
     return MalformedRequest("The connection was closed before all of it was sent.")
 
 
 def too_slow(seconds: float) -> TooSlow:
-    """The fault of a caller whose request takes too long to arrive."""
+    """The error for a body that did not arrive in time."""
     return TooSlow(f"The request did not arrive within {seconds:g} seconds.")

@@ -1,4 +1,4 @@
-"""The shape of an answer: what `/predict` and `cxr predict --json` say of one image."""
+"""The answer for one image, as `/predict` and `cxr predict --json` give it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 
 class PathologyAnswer(_Part):
-    """One finding's three numbers, less the logit."""
+    """Probability, score and decision of one finding."""
 
     score: float = Field(ge=0, le=1, description="Rescaled so that 0.5 is the operating point.")
     probability: float = Field(ge=0, le=1, description="Sigmoid of the logit, not calibrated.")
@@ -40,7 +40,7 @@ class MarginsAnswer(_Part):
 
 
 class CropAnswer(_Part):
-    """The square of the image that the network saw; what lies outside is unseen."""
+    """The square of the image that is scored."""
 
     left: int = Field(description="First column inside; below 0 where black was added.")
     top: int = Field(description="First row inside; below 0 where black was added.")
@@ -73,7 +73,7 @@ class ImageAnswer(_Part):
 
 
 class ModelAnswer(_Part):
-    """What scored it."""
+    """The model that scored the image."""
 
     name: str
     version: str
@@ -98,7 +98,7 @@ class Prediction(_Part):
 
 
 def model_answer(manifest: Manifest, variant: Variant) -> ModelAnswer:
-    """Say which model, runtime and precision answer."""
+    """Describe the model, runtime and precision."""
     return ModelAnswer(
         name=manifest.name,
         version=manifest.version,
@@ -111,7 +111,7 @@ def model_answer(manifest: Manifest, variant: Variant) -> ModelAnswer:
 
 
 def image_answer(radiograph: Radiograph, model_input: ModelInput) -> ImageAnswer:
-    """Say what was scored, without a word of whose it is."""
+    """Describe the scored image, without patient data."""
     source, geometry = radiograph.source, model_input.geometry
     return ImageAnswer(
         width=source.width,
@@ -142,7 +142,7 @@ def crop_answer(geometry: Geometry) -> CropAnswer:
 def prediction(
     findings: tuple[Finding, ...], image: ImageAnswer, model: ModelAnswer, warnings: tuple[str, ...]
 ) -> Prediction:
-    """Put an answer together; pneumonia leads, whatever else these weights predict."""
+    """Build an answer; pneumonia comes first where the weights predict it."""
     pathologies = {
         finding.label: PathologyAnswer(
             score=finding.score, probability=finding.probability, positive=finding.positive

@@ -1,4 +1,4 @@
-"""A model bundle on disk: its manifest, and the proof that its files are the ones published."""
+"""A model bundle on disk: its manifest and the verification of its files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Variant(_Record):
 
 
 class MachineRecord(_Record):
-    """Where something was measured."""
+    """The machine that a measurement was made on."""
 
     processor: str
     instructions: tuple[str, ...]
@@ -94,7 +94,7 @@ class Golden(_Record):
 
 
 class Manifest(_Record):
-    """What a bundle says of itself."""
+    """The manifest of a bundle."""
 
     format: int
     name: str
@@ -178,7 +178,7 @@ def bundle_version(weights_sha256: str, files: dict[str, FileRecord]) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a bundle's manifest and hold it against itself.
+    """Read a bundle's manifest and check its consistency.
 
     Raises:
         BundleRefused: There is none, or it is not one that this service reads.
@@ -207,7 +207,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _hold_together(manifest: Manifest, path: Path) -> None:
-    """Refuse a manifest whose parts disagree."""
+    """Raise BundleRefused where the parts of a manifest disagree."""
     if not len(manifest.labels) == len(manifest.operating_points) == OUTPUTS:
         raise BundleRefused(f"{path}: {OUTPUTS} labels and operating points are needed")
     known = {variant.name for variant in manifest.variants}

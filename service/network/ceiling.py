@@ -1,4 +1,4 @@
-"""What this machine's cores could do at best: a large matrix product in each precision."""
+"""Peak arithmetic rate of this machine's cores, measured by a large matrix product."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDS = 15
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Best rate of one precision.
+    """Peak rate in one precision.
 
     Attributes:
         precision: Precision of the product.
@@ -31,7 +31,7 @@ class Ceiling:
 
     @property
     def images_per_second(self) -> float:
-        """Images a second, were the whole network one such product."""
+        """Images a second at this rate."""
         return self.gflops / GFLOP_PER_IMAGE
 
 

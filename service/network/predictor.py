@@ -1,4 +1,4 @@
-"""From the bytes of a file to a prediction, one image at a time and without a server."""
+"""Predicting one image file: decode, run the network, build the answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from service.settings import Settings, bundle_folder
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An image that was decoded and waits for the network.
+    """A decoded and preprocessed image.
 
     Attributes:
         input: What the network gets.
@@ -68,7 +68,7 @@ def prepare(data: bytes, reader: RadiographReader, claim: Claim | None = None) -
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A bundle, the runtime that runs it, and the words in which it answers.
+    """A bundle with its runtime and its reader.
 
     Attributes:
         model: What every answer says of the model.

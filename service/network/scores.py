@@ -1,4 +1,4 @@
-"""From logits to findings: probability, score and decision, three numbers never blurred."""
+"""From logits to findings: probability, score and decision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OPERATING_POINT = 0.5
 
 @dataclass(frozen=True)
 class Finding:
-    """How likely one pathology is.
+    """Logit, probability and score of one pathology.
 
     Attributes:
         label: Name of the pathology.

@@ -1,4 +1,4 @@
-"""How fast the variants of a bundle run on this machine, measured side by side."""
+"""Measuring the speed of a bundle's variants on this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTEWORTHY = 1.15
 
 
 def this_machine(threads: int | None = None) -> MachineRecord:
-    """What this process runs on."""
+    """Describe this machine."""
     return MachineRecord(
         processor=cpu_name(), instructions=instructions(), threads=threads or usable_cpus()
     )
@@ -37,7 +37,7 @@ def measure(
     seconds: float = SECONDS,
     rounds: int = ROUNDS,
 ) -> tuple[Measurement, ...]:
-    """Time runtimes in turns, so that a disturbance of the machine meets all of them.
+    """Time runtimes in turns, so that noise affects all of them alike.
 
     Args:
         runtimes: By the name of their variant.
@@ -70,7 +70,7 @@ def measure(
 
 
 def _run_for(runtime: Runtime, pixels: np.ndarray, seconds: float) -> tuple[list[float], float]:
-    """Keep a runtime busy from as many threads as pay.
+    """Run a runtime without a pause from as many threads as it has slots.
 
     Returns:
         The time of each run, and the time that all of them took together, in seconds.
@@ -150,7 +150,7 @@ def table_of(measurements: tuple[Measurement, ...], threads: int | None = None) 
 
 
 def faster_than_chosen(table: SpeedTable, chosen: str) -> str | None:
-    """Say so where another variant is faster by more than noise.
+    """Describe a variant that is clearly faster than the chosen one.
 
     Returns:
         One sentence for a log, or None.
@@ -167,7 +167,7 @@ def faster_than_chosen(table: SpeedTable, chosen: str) -> str | None:
 
 
 def choice_warning(bundle: Bundle, chosen: str, threads: int | None = None) -> str | None:
-    """What a service should log at its start about the variant that it is going to use.
+    """The warning that a service logs at its start about its variant, if any.
 
     Measures only where the bundle was tuned on another kind of machine: on the same kind the
     record stands, and a start costs nothing.

@@ -1,4 +1,4 @@
-"""What a JPEG, JPEG-LS or JPEG 2000 codestream says of itself before anything is decoded.
+"""Headers of JPEG, JPEG-LS and JPEG 2000 codestreams, read before decoding.
 
 The decoders take memory for what the codestream's header says, not for what the file around
 it says, so the limits are held against these numbers.

@@ -1,4 +1,4 @@
-"""From the bytes of a file to a radiograph; the only place where a file's format matters."""
+"""Decoding a file to a radiograph, by its format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A radiograph as a picture that every browser can show."""
+"""Previews: a radiograph as an 8-bit PNG."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def decode_raster(
     reduce: bool,
     claim: Claim | None = None,
 ) -> Radiograph:
-    """Decode a raster file whose format the first bytes have told.
+    """Decode a raster file of a known format.
 
     Args:
         data: The whole file.
@@ -133,7 +133,7 @@ def _codestream(data: bytes, form: str, limits: DecodeLimits) -> Codestream | No
 
 
 def _check_tiles(image: Image.Image, limits: DecodeLimits) -> None:
-    """Hold the limits against a TIFF's tiles too: a tile may be larger than the image."""
+    """Check the limits for a TIFF's tiles; a tile may be larger than the image."""
     width, height = tile_sides(image)
     if not (isinstance(width, int) and isinstance(height, int)):
         raise TruncatedImage("The TIFF tile size is damaged.")

@@ -20,7 +20,7 @@ from service.settings import BodyPart, Framing, Settings
 
 @dataclass(frozen=True)
 class RadiographReader:
-    """Decoding as the settings and the weights ask for it.
+    """Decoding options from the settings and the weights.
 
     Attributes:
         limits: What a file may ask for.

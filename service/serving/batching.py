@@ -1,4 +1,4 @@
-"""Adaptive micro-batching: what is queued when a slot falls free is run together.
+"""Adaptive micro-batching: a free slot runs the images that are queued.
 
 Nothing ever waits for company. An idle slot takes a lone image at once; a busy one finds a queue
 when it is done and takes of its share as large a batch as the runtime is made for. The batch size
@@ -31,7 +31,7 @@ Settled = tuple["asyncio.Future[ImageOutputs]", "ImageOutputs | Exception"]
 
 @dataclass(frozen=True, eq=False)
 class ImageOutputs:
-    """One image's outputs and what it cost to get them.
+    """The network's outputs for one image, with its timings.
 
     Attributes:
         logits: float32 (18,).
@@ -50,7 +50,7 @@ class ImageOutputs:
 
 @dataclass(eq=False)
 class Expected:
-    """An image that is on its way to the runtime.
+    """An image that is decoded or queued, and the future of its outputs.
 
     Attributes:
         answer: What it is awaited by, on the event loop.
@@ -68,7 +68,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class _Running:
-    """A batch that a slot has taken: since when, on the monotonic clock, and how large."""
+    """A running batch: its start on the monotonic clock, and its size."""
 
     since: float
     images: int
@@ -137,7 +137,7 @@ class MicroBatcher:
 
     @contextmanager
     def expect(self, deadline: float) -> Iterator[Expected]:
-        """Announce an image whose pixels are still to come; on the event loop.
+        """Register an image that is still being decoded; on the event loop.
 
         Its `answer` may raise DeadlineExceeded, InferenceFailed (the runtime failed on this image),
         Overloaded (the queue was full when the pixels came), Unavailable (the batcher closed before
@@ -166,7 +166,7 @@ class MicroBatcher:
             answer.cancel()
 
     def wait_until_short(self) -> None:
-        """Hold decoding back while enough images are queued; in a decoder's thread.
+        """Block a decoder while enough images are queued.
 
         It goes on once half of them were taken, so that several images are decoded one after the
         other, with what decoding needs in the cache.
@@ -193,7 +193,7 @@ class MicroBatcher:
         self.refuse(one, _closing() if self._closing else full)
 
     def refuse(self, one: Expected, fault: Exception) -> None:
-        """Answer an image that was expected with a fault; in any thread."""
+        """Fail an expected image; in any thread."""
         self._tell(_settle, [(one.answer, fault)])
 
     async def submit(self, pixels: np.ndarray, deadline: float) -> ImageOutputs:
@@ -223,7 +223,7 @@ class MicroBatcher:
     def _serve(self, slot: int) -> None:
         """Run batches until the batcher closes and the queue is empty."""
         while batch := self._take(slot):
-            self._run_apart(batch)
+            self._run_isolated(batch)
         self._tell(self._slots[slot].set_result, None)
 
     def _take(self, slot: int) -> list[Expected]:
@@ -264,8 +264,8 @@ class MicroBatcher:
             self._plenty = False
             self._short.notify_all()
 
-    def _run_apart(self, batch: Sequence[Expected]) -> None:
-        """Run a batch and settle each image; a failure is one image's own."""
+    def _run_isolated(self, batch: Sequence[Expected]) -> None:
+        """Run a batch and resolve each image's future; a failure concerns one image."""
         images = iter(batch)
         for part in run_isolated(self._run, [one._pixels for one in batch]):
             of_part = list(islice(images, part.size))

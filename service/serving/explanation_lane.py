@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class ExplanationLane:
-    """One piece of work at a time, a bounded number waiting.
+    """Runs one explanation at a time; a bounded number waits.
 
     Args:
         settings: Limits.
@@ -33,7 +33,7 @@ class ExplanationLane:
 
     @property
     def stalled(self) -> bool:
-        """Whether the work at hand hangs."""
+        """Whether the running explanation hangs."""
         # A faithful answer takes a dozen passes, in a process that stands back for predictions.
         since, limit = self._running_since, self._settings.explain_deadline_seconds
         return since is not None and time.monotonic() - since > limit

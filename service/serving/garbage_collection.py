@@ -1,4 +1,4 @@
-"""What a process that has started does not look at again."""
+"""Garbage collector tuning after start-up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ that only the collector can free; at Python's own 700 it looks several times a r
 
 
 def tune_garbage_collector() -> None:
-    """Take what is loaded out of the garbage collector's sight, and let it look less often.
+    """Freeze the loaded objects and collect garbage less often.
 
     Modules and models live as long as the process. To go through all of them again, a hundred and
     fifty thousand objects, holds every thread up for 0.1 s, time and again under load.

@@ -1,4 +1,4 @@
-"""Run a batch so that what fails is one image's own failure."""
+"""Running a batch so that a failure concerns one image only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.radiograph.preprocess import pixel_digest
 
 
 class BatchOutputs(Protocol):
-    """What a runtime answers: rows in the order of the batch."""
+    """Outputs of a batch, one row per image."""
 
     @property
     def logits(self) -> np.ndarray: ...
@@ -43,7 +43,7 @@ class BatchPart:
 def run_isolated(
     run: Callable[[np.ndarray], BatchOutputs], images: Sequence[np.ndarray]
 ) -> Iterator[BatchPart]:
-    """Run a batch; if it fails, run its halves, so that each failure is one image's own.
+    """Run a batch; where it fails, run its halves, down to single images.
 
     Args:
         run: Scores float32 (N, 1, 224, 224).

@@ -46,12 +46,12 @@ SHARE_OF_DEADLINE = 0.7
 """Of the deadline, what the expected wait may take up; the rest is for decoding and for error."""
 
 _QUIET_SECONDS = 0.5
-"""Without two images in work at one time, after which the next is expected to stay alone. Where
+"""Idle seconds before a single image may use all threads. Where
 images come at random, one that is alone is often joined by another before it is done, and a run on
 all threads is what the other then waits for."""
 
 _LEARNING = 0.05
-"""Weight of the newest image in the speed of late."""
+"""EMA weight of the newest image's seconds."""
 
 log = logging.getLogger("cxr.predict")
 
@@ -84,7 +84,7 @@ class Timings:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """One image's way through the lane.
+    """A scored image with its outputs and timings.
 
     Attributes:
         prepared: The decoded image.
@@ -123,7 +123,7 @@ class _Decoded:
 
 
 class PredictionLane:
-    """Everything between the bytes of an image and its answer, for many callers at once.
+    """Decodes, queues and scores the images of many callers.
 
     Args:
         predictor: The bundle and its runtime.
@@ -145,7 +145,7 @@ class PredictionLane:
         self._inference_seconds = INFERENCE_SECONDS.labels(LANE)
 
     async def start(self) -> None:
-        """Say what there is to say of the runtime, warm every batch size up, then take work."""
+        """Log notes on the runtime, warm up every batch size, and accept work."""
         await asyncio.wrap_future(self._decoders.submit(self._warm_up))
         runtime = self._predictor.runtime
         self._batcher = MicroBatcher(
@@ -169,7 +169,7 @@ class PredictionLane:
             log.warning(warning)
 
     def _run(self, pixels: np.ndarray) -> Outputs:
-        """Run a batch: the lone way only for an image that is the only one in work, as of late.
+        """Run a batch; a single image takes all threads where no other is in work.
 
         Beside others it would take the cores from what is decoded or run.
         """
@@ -323,7 +323,7 @@ class PredictionLane:
         return explanation_answer(found, prepared.image, self._predictor.model, prepared.warnings)
 
     def served(self, scored: Scored, request: MapRequest) -> ServedPrediction:
-        """What the explainer is told of a prediction that it is to explain."""
+        """The served prediction, for the explainer."""
         model = self._predictor.model
         return ServedPrediction(
             logit=float(scored.row.logits[request.output]),
@@ -361,7 +361,7 @@ class PredictionLane:
         return _Decoded(prepared, started - came, seconds)
 
     async def close(self) -> bool:
-        """Finish what was accepted.
+        """Finish the accepted work.
 
         Returns:
             Whether everything came to an end in time.

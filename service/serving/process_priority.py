@@ -1,4 +1,4 @@
-"""How far a process stands back for the others of this machine, or threads for other threads."""
+"""CPU priority and scheduling policy of a process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def lower_priority(nice: int) -> None:
-    """Give the processor up to others first, for as long as this process lives.
+    """Lower this process's CPU priority.
 
     Where the kernel groups processes by session (sched_autogroup_enabled, see sched(7)), a nice
     value counts within a session alone, and every worker of the framework leads a session of its
@@ -28,7 +28,7 @@ def lower_priority(nice: int) -> None:
 
 
 def use_batch_scheduling() -> None:
-    """Have this thread, and those that it will start, interrupt nobody when they wake up.
+    """Set SCHED_BATCH; threads started later inherit it.
 
     With work for every core, each of the short pieces of work that surround a run of the network
     would otherwise break into one, and then both find the cache full of the other's data. On Linux

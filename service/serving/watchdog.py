@@ -1,4 +1,4 @@
-"""A worker that hangs is killed, so that it can be replaced; one without a supervisor ends itself.
+"""The watchdog: kills workers that hang, so that they are replaced.
 
 Each worker touches a file of its own every second while it moves. A thread of the supervising
 process looks at the files: a file that does not change for too long belongs to a process that is
@@ -63,7 +63,7 @@ async def beat(alive: Callable[[], bool], period: float = _PERIOD) -> None:
 
 
 async def end(beating: asyncio.Future[None]) -> None:
-    """Stop beating, in a worker that was told to end."""
+    """Stop the heartbeat of a worker that shuts down."""
     beating.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await beating
@@ -141,7 +141,7 @@ def _ended(pid: int) -> bool:
 
 
 def _forget_metrics(pid: int) -> None:
-    """Take a dead worker's gauges out of the sums."""
+    """Remove a dead worker's gauges from the metrics."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         multiprocess.mark_process_dead(pid)
 

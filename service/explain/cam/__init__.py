@@ -1,1 +1,1 @@
-"""Heat maps of one class: which methods and layers there are, and how each is computed."""
+"""Class activation maps: methods, layers and their computation."""

@@ -1,4 +1,4 @@
-"""A class map: where the evidence for one target lies; and the map that costs a prediction."""
+"""Class maps, and the class activation map that comes with a prediction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAYERS = ("denseblock1", "denseblock2", "denseblock3", "denseblock4", LAST_LAYER
 
 @dataclass(frozen=True, eq=False)
 class ClassMap:
-    """Where the evidence for one target lies.
+    """A map of the evidence for one target.
 
     Attributes:
         method: How it was computed.
@@ -33,7 +33,7 @@ class ClassMap:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing speaks for the target: no cell is over 0, or one is not a number."""
+        """Whether no cell is over 0, or one is not a number."""
         return not (np.isfinite(self.values).all() and self.values.any())
 
     def normalised(self) -> np.ndarray:

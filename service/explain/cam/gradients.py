@@ -1,4 +1,4 @@
-"""Class maps from gradients; the only part of the service that differentiates anything."""
+"""Class maps from gradients, computed by PyTorch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BATCH = 4
 
 @dataclass(frozen=True, eq=False)
 class Differentiated:
-    """What one layer saw of a batch, and what the targets would gain from more of it.
+    """Activations of one layer for a batch, and the targets' gradients there.
 
     Attributes:
         activations: float32 (N, C, n, n).

@@ -1,4 +1,4 @@
-"""Which heat map is wanted, held against what these weights predict and what is offered."""
+"""Validation of a requested target, method and layer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ layers where little but the features themselves is left.
 
 @dataclass(frozen=True)
 class MapRequest:
-    """A map that can be made.
+    """A valid request for a class map.
 
     Attributes:
         target: Name of the pathology.
@@ -63,7 +63,7 @@ def target_index(target: str, labels: Sequence[str]) -> int:
 def map_request(
     labels: Sequence[str], target: str, method: str | None = None, layer: str | None = None
 ) -> MapRequest:
-    """Hold the words of a request against what there is.
+    """Validate target, method and layer.
 
     Args:
         labels: One per output, "" where these weights do not predict anything there.

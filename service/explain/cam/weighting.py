@@ -1,4 +1,4 @@
-"""How activations and gradients become one map: the methods that differ in nothing else."""
+"""The weightings of activations by gradients, one function per method."""
 
 from __future__ import annotations
 

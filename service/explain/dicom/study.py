@@ -1,4 +1,4 @@
-"""The study that a new object joins, and who made the object."""
+"""Attributes of a new DICOM object: the source's study, and the device that made it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def device_uid(model: ModelAnswer) -> UID:
 
 
 def source_header(data: bytes) -> Dataset:
-    """Read what a new object takes over from its source, without its pixels, as sound text.
+    """Read the attributes that a new object copies from its source.
 
     Args:
         data: The whole source file.
@@ -100,7 +100,7 @@ def _in_utf_8(header: Dataset) -> None:
 
 
 def _drop_unsound(header: Dataset) -> None:
-    """Leave out values that break their own representation: a new object must not repeat them."""
+    """Drop values that violate their value representation."""
     for element in list(header):
         if element.VR == "SQ" or element.is_empty or element.keyword in _NEEDED:
             continue

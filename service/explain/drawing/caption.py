@@ -16,7 +16,7 @@ _PAPER, _INK, _WARNING = (16, 16, 16), (235, 235, 235), (255, 190, 80)
 
 @dataclass(frozen=True)
 class Caption:
-    """What is written beneath an overlay.
+    """Texts of a caption.
 
     Attributes:
         headline: Target and score, such as "Pneumonia: score 0.83 (operating point 0.5)".
@@ -113,5 +113,5 @@ def _broken(text: str, font: _Font, room: int) -> list[str]:
 
 
 def _fitting(word: str, font: _Font, room: int) -> int:
-    """How many of a word's letters fit, at least 1."""
+    """Number of a word's letters that fit, at least 1."""
     return next((n for n in range(len(word), 1, -1) if font.getlength(word[:n]) <= room), 1)

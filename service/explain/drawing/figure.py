@@ -1,4 +1,4 @@
-"""An explanation as a picture: what `/gradcam` and `cxr gradcam` draw."""
+"""The figure that `/gradcam` and `cxr gradcam` draw: overlay and caption."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw(
     opacity: float = OPACITY,
     captions: bool = True,
 ) -> Image.Image:
-    """Draw an explanation over its radiograph, with what it shows written beneath.
+    """Draw an explanation over its radiograph, with a caption.
 
     Where there is no map, the radiograph is drawn bare and the reason is written.
 
@@ -54,7 +54,7 @@ def draw(
 
 
 def caption(explanation: Explanation, model: ModelAnswer) -> Caption:
-    """What is to be written beneath a picture."""
+    """Build the caption of a figure."""
     served, request = explanation.served, explanation.request
     layer = "the last layer" if request.layer == LAST_LAYER else request.layer
     lines = [f"{NAMES[request.method]} at {layer}"]

@@ -1,4 +1,4 @@
-"""A heat map laid over the radiograph that it explains."""
+"""Overlaying a heat map on its radiograph."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def overlay(
     opacity: float = OPACITY,
     below: int = 0,
 ) -> Image.Image:
-    """Lay a normalised map over its radiograph, pixel for pixel.
+    """Overlay a normalised map on its radiograph.
 
     Colour grows with heat from nothing at all, so what is cold stays as it was. Thin lines mark
     where the part that the network sees begins and ends. Drawn in bands of rows: takes `BESIDE`

@@ -1,4 +1,4 @@
-"""One record a request: an identifier, an outcome, metrics and one line of log.
+"""The access log: one line and the metrics of each request.
 
 A record holds timings, status and the digest of the scored pixels. It never holds a file's
 name, a tag, a pixel, an address or a query.
@@ -26,12 +26,12 @@ log = logging.getLogger("cxr.request")
 
 
 def record(scope: Scope) -> dict[str, Any]:
-    """What is known of the request so far; handlers add to it."""
+    """The record of a request, to which handlers add fields."""
     return scope.setdefault(_RECORD, {})
 
 
 class AccessLog:
-    """Middleware that keeps the record. Outermost, so that every answer passes it.
+    """Middleware that logs and measures every request; it is outermost.
 
     Args:
         app: What it wraps.
@@ -86,12 +86,12 @@ class AccessLog:
             REQUEST_SECONDS.labels(self._service, path, outcome).observe(elapsed)
             if kept["status"] >= 400:
                 REJECTIONS.labels(self._service, outcome).inc()
-            if self._log_requests and not self._told_by_another(kept):
+            if self._log_requests and not self._rate_limited(kept):
                 kept["ms"] = round(elapsed * 1e3, 2)
                 log.info("request", extra=kept)
 
-    def _told_by_another(self, kept: dict[str, Any]) -> bool:
-        """Whether the line of a request is spared, because another tells of it.
+    def _rate_limited(self, kept: dict[str, Any]) -> bool:
+        """Whether the line is left out: those of 429s are limited to one a second.
 
         Under overload there is one line a second for those that are turned away, with the number
         of those before it: to log each would cost more than to turn it away. Metrics count all.
@@ -108,7 +108,7 @@ class AccessLog:
 
 
 def _request_id(scope: Scope) -> str:
-    """The caller's own identifier where it is a plain one, else a new one."""
+    """The caller's request id where it is well-formed, otherwise a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode()
@@ -116,7 +116,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _outcome(status: int) -> str:
-    """An outcome for an answer that none of our faults explains; 499 means nobody waited."""
+    """The outcome by status, for answers without an error code; 499 is a disconnect."""
     if status < 400:
         return "ok"
     return "gone" if status == 499 else f"http_{status}"

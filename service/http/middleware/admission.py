@@ -1,4 +1,4 @@
-"""Turning work away before the framework, or anybody else, has looked at its body."""
+"""Admission control: answering 429 before a body is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.http.middleware.error_responses import ErrorResponse
 
 
 class Admission:
-    """Where work comes in; whoever does the work says whether there is room for more.
+    """The capacity check of a service, set once its queue exists.
 
     Attributes:
         check_capacity: Raises Overloaded where there is none; set once the queue exists.
@@ -22,7 +22,7 @@ class Admission:
 
 
 class AdmissionControl:
-    """Middleware that answers 429 where there is no room for a piece of work.
+    """Middleware that answers 429 where the queue is full.
 
     An overloaded service turns away more requests than it answers, and every one costs what stands
     in front of this: so it stands in front of routing, validation and all that reads a body.

@@ -37,7 +37,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def digest(key: str) -> str:
-    """What is kept of a key: its SHA-256 in hexadecimal digits."""
+    """SHA-256 of a key in hexadecimal digits."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""One JSON shape for every error, whoever raised it: ours, the framework's or the router's."""
+"""Error responses: one JSON shape for every error answer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MESSAGES = {
 
 
 class _Shaped(Response):
-    """An answer whose body is in the one shape already, if it is an error."""
+    """A response that is not rewritten."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_MARK] = True
@@ -51,11 +51,11 @@ class _Shaped(Response):
 
 
 class ForwardedResponse(_Shaped):
-    """The answer of another service of ours, passed on as it is."""
+    """The forwarded response of the explainer."""
 
 
 class ErrorResponse(_Shaped, JSONResponse):
-    """The answer to a fault of our own tree."""
+    """The response to a CxrError."""
 
     def __init__(self, fault: CxrError) -> None:
         super().__init__(fault.body(), status_code=fault.status, headers=fault.headers)
@@ -69,7 +69,7 @@ class ErrorResponse(_Shaped, JSONResponse):
 
 
 class ErrorResponses:
-    """Middleware that rewrites every error body that is not in the one shape.
+    """Middleware that gives every error body the one JSON shape.
 
     The framework answers a validation error with an object, its own exceptions with a list, an
     unknown route with plain text; none of that reaches a caller.

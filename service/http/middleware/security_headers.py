@@ -1,4 +1,4 @@
-"""Headers that every answer carries, so that a browser does as little as possible with it."""
+"""Security headers of every answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REVEALING = frozenset({b"server", b"x-bentoml-request-id"})
 
 
 class SecurityHeaders:
-    """Middleware that sets the headers and drops those that tell which software answers."""
+    """Middleware that sets the headers and removes those that name the server software."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The seam between the service and whatever runs the network."""
+"""The interface of the runtimes, and loading one of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service.settings import Device
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What the network says of a batch.
+    """The network's outputs for a batch.
 
     Attributes:
         logits: float32 (N, 18).
@@ -34,7 +34,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how wide a runtime runs.
+    """Device, threads and streams of a runtime.
 
     Attributes:
         threads: Threads for everything that it runs at one time.
@@ -118,7 +118,7 @@ def load_runtime(
     streams: int | None = 1,
     max_batch: int = 8,
 ) -> Runtime:
-    """Load a variant from a bundle's folder, without proving anything.
+    """Load a variant from a bundle's folder, without the golden pair.
 
     Args:
         folder: Where the variant's files are.
@@ -147,7 +147,7 @@ def open_runtime(
     streams: int | None = None,
     max_batch: int = 8,
 ) -> Runtime:
-    """Load a variant of a verified bundle and prove it on the golden pair.
+    """Load a variant of a verified bundle and check it with the golden pair.
 
     Args:
         bundle: The bundle.
@@ -168,12 +168,12 @@ def open_runtime(
 
 
 def ways(runtime: Runtime) -> Sequence[Runtime]:
-    """A runtime and its lone one where that is another: each is proven and warmed up by itself."""
+    """A runtime and its low-latency twin, where it has one."""
     return (runtime,) if runtime.low_latency is runtime else (runtime.low_latency, runtime)
 
 
 def batch_sizes(runtime: Runtime, most: int) -> tuple[int, ...]:
-    """Sizes of batches to give to a runtime, ascending from 1, where none may be over `most`."""
+    """Batch sizes for a runtime, ascending from 1, none over `most`."""
     made_for = runtime.batches or range(1, most + 1)
     return tuple(size for size in made_for if size <= most)
 

@@ -1,4 +1,4 @@
-"""A network that was compiled for a few batch sizes, behind the seam that takes any."""
+"""A runtime for any batch size, made of models compiled for a few."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.network.runtime import Outputs, Runtime
 
 
 class FixedBatches:
-    """Runs any number of images in pieces of the sizes that it was compiled for.
+    """Runs a batch of any size as batches of the compiled sizes.
 
     Where every size is known, a compiler lays out the memory and chooses the kernels of each layer
     once and for all. For sizes in between it does not pay to have one compiled: the images of a
@@ -41,7 +41,7 @@ class FixedBatches:
         )
 
     def _ends(self, images: int) -> Iterator[int]:
-        """Where each piece ends, the largest that fits first."""
+        """End of each part of a batch, the largest size that fits first."""
         at = 0
         for size in self._compiled:
             while images - at >= size:

@@ -1,4 +1,4 @@
-"""Whether a lone run is quicker on all threads than on one of them."""
+"""Choosing how a single image is run: on all threads or on one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ more processor time, and a second loading of the network holds as much memory ag
 
 
 def low_latency_runtime(wide: Runtime, narrow: Runtime) -> Runtime:
-    """Measure which of two loadings of one network answers a lone image sooner.
+    """Measure which of two compiled models answers a single image sooner.
 
     Threads that share a run wait for each other after each layer. Where the network is large for
     the processor that pays, and a lone answer comes nearly as many times sooner as there are

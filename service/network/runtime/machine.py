@@ -1,4 +1,4 @@
-"""The machine that a runtime runs on: its processor's name and what it can do."""
+"""The processor's name and its instruction sets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cpu_name(cpuinfo: Path = CPUINFO) -> str:
 
 
 def instructions(cpuinfo: Path = CPUINFO) -> tuple[Instructions, ...]:
-    """Those of the instruction sets that matter here that this processor has."""
+    """Instruction sets of this processor, of those that a variant may need."""
     return tuple(name for name, flags in _FLAGS.items() if flags & cpu_flags(cpuinfo))
 
 

@@ -10,7 +10,7 @@ import openvino
 
 @cache
 def core() -> openvino.Core:
-    """OpenVINO's core, made once, in a thread that has ended, and kept as long as the process.
+    """OpenVINO's core; created once per process, in a thread of its own that has ended.
 
     OpenVINO's CPU plugin gives the thread that loads it another stack for signal handlers
     (sigaltstack(2)) and unmaps that stack in whichever thread lets go of the plugin last. Loaded

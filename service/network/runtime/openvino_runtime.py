@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest way on x86 CPUs, of any maker, and on Intel's GPUs."""
+"""OpenVINO on x86 CPUs and on Intel GPUs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ eight. Else it is one: 7 % more in float32, 3 % in bfloat16, both in batches of 
 
 
 class OpenVinoRuntime:
-    """A compiled model and its requests; each run takes one and gives it back."""
+    """A compiled model with a pool of inference requests."""
 
     spare = _SPARE
     batches: tuple[int, ...] | None = None
@@ -93,7 +93,7 @@ def batch_sizes_up_to(most: int) -> tuple[int, ...]:
 
 
 def open_variant(folder: Path, variant: Variant, placement: Placement) -> Runtime:
-    """Compile an ONNX or OpenVINO file: a run on each thread, and one on all where that pays.
+    """Compile an ONNX or OpenVINO file, with one stream per thread.
 
     Nothing compiled is cached on disk: a cache would be a second file to trust.
 

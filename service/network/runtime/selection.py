@@ -1,4 +1,4 @@
-"""Which variant of a bundle runs here."""
+"""Selecting the variant of a bundle that runs on this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def select(
     precision: str | None = None,
     device: Device = "cpu",
 ) -> Selection:
-    """Take the variant that was asked for, or else the fastest on record that can run here.
+    """Select the requested variant, or the fastest recorded one that can run here.
 
     A runtime or precision that was asked for is never replaced by another one. Without one, a
     processor that lacks an instruction set (or a device on which the choice cannot run) gets the

@@ -1,4 +1,4 @@
-"""A batch whose first layers run on few images at a time, for OpenVINO."""
+"""Splitting the first layers of a batch into smaller batches, for OpenVINO."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.network.runtime.openvino_core import core
 
 
 def read_split(path: Path, images: int, piece: int) -> openvino.Model:
-    """Read the network for batches of one size, its layers up to the first average in pieces.
+    """Read the network for one batch size, the layers up to the first average split.
 
     In the first dense block an image is large and the weights are small: 0.8 million features
     beside 0.4 million weights, and those of a whole batch have left a core's cache before the next

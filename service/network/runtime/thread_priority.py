@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def start_at_lower_priority(nice: int, start: Callable[[], Result]) -> Result:
-    """Call something whose own threads are to give the processor up to the rest of this process.
+    """Call a function that starts threads, and start these at a lower CPU priority.
 
     On Linux a nice value is a thread's own and goes on to the threads that it starts (sched(7)),
     so the call is made in a thread that has stood back already. Elsewhere it changes nothing.

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, which is rarely how many the host has.
+"""CPUs that this process may use, from its affinity and its control groups.
 
 A container is held to its share in two ways that do not show in the host's core count: the set of
 CPUs that the process may be scheduled on, and a quota of CPU time that its control group or any
@@ -65,7 +65,7 @@ def cpu_quota(membership: Path = MEMBERSHIP, mount: Path = CGROUPS) -> float | N
 
 
 def _ancestry(root: Path, path: str) -> Iterator[Path]:
-    """A group's folder and those above it.
+    """A control group's folder and its ancestors.
 
     Inside a container the path may be the host's, of which only the end, or nothing, is
     mounted; a folder that is not there holds no quota, and the root is always looked at.

@@ -1,4 +1,4 @@
-"""TorchScript on PyTorch; the slowest way to predict, and the one that has gradients."""
+"""TorchScript on PyTorch; the runtime with gradients."""
 
 from __future__ import annotations
 

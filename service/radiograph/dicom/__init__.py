@@ -1,1 +1,1 @@
-"""What each file format holds and how its pixels become grey values."""
+"""DICOM files: data set, pixel data, grey scale and suitability."""
