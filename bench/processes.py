@@ -103,15 +103,30 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, settings: dict[str, str]) -> Iterator[Served]:
-    """Start `cxr serve` on a free port with a BENTOML_HOME of its own; ready when it yields."""
+def serving(
+    folder: Path,
+    settings: dict[str, str],
+    service: str | None = None,
+    through: Sequence[str] = (),
+) -> Iterator[Served]:
+    """Start a service on a free port with a BENTOML_HOME of its own; ready when it yields.
+
+    Args:
+        folder: For its log, to be made.
+        settings: CXR_… of it.
+        service: What is served, as `bentoml serve` names it; `cxr serve` where left out.
+        through: A command that runs the one that is put behind it, in the same process.
+    """
     folder.mkdir(parents=True)
     log = folder / "serve.log"
     port = free_port()
-    command = [sys.executable, "-c", "from service.cli import main; main()"]
+    if service is None:
+        command = [sys.executable, "-c", "from service.cli import main; main()", "serve"]
+    else:
+        command = [sys.executable, "-m", "bentoml", "serve", service]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "serve", "--port", str(port)],
+            [*through, *command, "--port", str(port)],
             env=environment(BENTOML_HOME=str(folder / "bentoml"), **settings),
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
     decode_bytes: int | None = Field(
         None,
-        ge=32 << 20,
+        ge=64 << 20,
         description="Bytes that decoding may take in a process for all images together; an image "
         "waits for room, and one that alone takes more is refused with 413. If unset, the "
         "process's part of the container's memory limit (or of the machine's memory), less what "
