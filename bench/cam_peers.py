@@ -95,12 +95,16 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def compare(bundle_folder: Path, pixels: np.ndarray) -> dict[tuple[str, str, str], float]:
-    """Largest differences over the images, by peer, method and layer."""
+    """Largest differences over the images, by peer, method and layer.
+
+    In float64: in float32 the sign of an activation near 0 depends on the order of additions, and
+    with it the gradient of a whole cell.
+    """
     bundle = open_bundle(bundle_folder)
     output = bundle.manifest.labels.index("Pneumonia")
-    ours = load_network(bundle.path(bundle.manifest.explainer), None)
+    ours = load_network(bundle.path(bundle.manifest.explainer), None).double()
     runtime = load_runtime(bundle.folder, bundle.manifest.variant("onnxruntime", "float32"))
-    library = Library(eager_network(load_weights(bundle.manifest.weights.name))).eval()
+    library = Library(eager_network(load_weights(bundle.manifest.weights.name))).eval().double()
     worst: dict[tuple[str, str, str], float] = {}
 
     def note(peer: str, method: str, layer: str, mine: np.ndarray, theirs: np.ndarray) -> None:
@@ -108,9 +112,9 @@ def compare(bundle_folder: Path, pixels: np.ndarray) -> dict[tuple[str, str, str
         worst[key] = max(worst.get(key, 0.0), difference(mine, theirs))
 
     for start in range(0, len(pixels), BATCH):
-        part = pixels[start : start + BATCH]
+        outputs = runtime.run(pixels[start : start + BATCH])
+        part = pixels[start : start + BATCH].astype(np.float64)
         theirs = pytorch_grad_cam_maps(library, part, output)
-        outputs = runtime.run(part)
         for layer in LAYERS:
             found = differentiate(ours, part, [output] * len(part), layer)
             captums = captum_maps(library, part, output, layer)

@@ -30,10 +30,11 @@ from bench.files import ENCODERS, deflate, dicom, raster, stored
 from service.explain.cam.class_map import ClassMap
 from service.explain.cam.request import MapRequest
 from service.explain.drawing.figure import draw
-from service.explain.drawing.heat_map import BESIDE, png, rgb
+from service.explain.drawing.heat_map import BESIDE, rgb
 from service.explain.explanation import Explanation, explanation
 from service.explain.replies import BESIDE_CAPTURE
 from service.network.answer import ModelAnswer
+from service.radiograph.encoding import png
 from service.radiograph.limits import DecodeLimits
 from service.radiograph.memory_budget import Claim, MemoryBudget
 from service.radiograph.preprocess import Geometry, preprocess

@@ -359,7 +359,7 @@ def test_reports_of_an_unknown_finding_fail_before_any_file(run, small, tmp_path
     """A finding that the weights do not name is refused at once, and nothing is left behind."""
     done = run(small, "--out", "reports", "--format", "dicom-sr", "--target", "Gout")
     assert done.exit_code == 1
-    assert str(done.exception) == "These weights predict no 'Gout'."
+    assert str(done.exception) == "These weights predict no 'Gout'; they predict Pneumonia."
     assert left_in(tmp_path) == ["small"]
 
 
