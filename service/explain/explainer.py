@@ -19,13 +19,17 @@ from service.network.bundle import Manifest, open_bundle
 from service.network.runtime.torchscript import load_network
 from service.network.scores import op_norm, sigmoid
 from service.radiograph.preprocess import ModelInput
-from service.radiograph.reader import RadiographReader, reader
+from service.radiograph.reader import RESERVE, RadiographReader, reader
 from service.settings import Settings, bundle_folder
 
 log = logging.getLogger("cxr.explain")
 
 PASSES = 2
 """Passes with gradients that run at a time; each keeps up to `BATCH` images' activations."""
+
+FIRST_USE = 192 << 20
+"""Bytes that the first explanations leave behind: gradients (100 MB), the passes of a faithful one
+(50 MB), highdicom (90 MB; a part of it is what the first file takes anyway)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +133,8 @@ def open_explainer(settings: Settings) -> TracedExplainer:
     bundle = open_bundle(bundle_folder(settings))
     network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
     ages = bundle.manifest.weights.training_ages
-    explainer = TracedExplainer(bundle.manifest, network, reader(settings, ages))
+    radiograph_reader = reader(settings, ages, RESERVE + FIRST_USE)
+    explainer = TracedExplainer(bundle.manifest, network, radiograph_reader)
     if note := explainer.reader.memory_warning:
         log.warning(note)
     return explainer

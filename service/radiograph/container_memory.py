@@ -7,12 +7,6 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
-RESERVE = 192 << 20
-"""Bytes that are left alone beside what a warm process holds: packages that are imported on first
-use (pydicom, highdicom: 90 MB in the explainer), activations of the first heat maps (100 MB), the
-copy that reading one upload makes (`CXR_MAX_BYTES`), sockets and freed memory that the allocator
-keeps. Measured by `bench/large_images.py`."""
-
 LEAST = 96 << 20
 """Bytes for images however little memory there is: enough for 8 megapixels of 16 bits."""
 
@@ -62,26 +56,28 @@ def _group_limits(mounted: Path, groups: Path) -> Iterator[int]:
                 yield int(text)
 
 
-def memory_for_images(limit: int, held: int) -> int:
+def memory_for_images(limit: int, held: int, reserve: int) -> int:
     """Bytes that this process may spend on images that are decoded, shown or explained.
 
     The worker processes of one supervisor share its container and get equal parts of it. Of its
-    part a worker keeps what it holds now, what uploads and answers may take, and `RESERVE`.
+    part a worker keeps what it holds now, what uploads and answers may take, and a reserve. A
+    process that has no such supervisor, as one of the command line, takes no uploads.
 
     Args:
         limit: Bytes that the processes of this container may take together.
         held: Bytes that uploads and answers may take together (`CXR_MAX_HELD_BYTES`).
+        reserve: Bytes for what else the process will hold.
 
     Returns:
         At least `LEAST`.
     """
     this = psutil.Process()
-    available, workers = limit, 1
     supervisor = this.parent()
+    part = limit
     if _is_worker(this) and supervisor is not None:
-        available -= supervisor.memory_info().rss
         workers = sum(_is_worker(child) for child in supervisor.children())
-    return max(LEAST, available // workers - this.memory_info().rss - held - RESERVE)
+        part = (limit - supervisor.memory_info().rss) // workers - held
+    return max(LEAST, part - this.memory_info().rss - reserve)
 
 
 def _is_worker(process: psutil.Process) -> bool:

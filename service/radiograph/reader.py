@@ -91,12 +91,21 @@ class RadiographReader:
         )
 
 
-def reader(settings: Settings, ages: tuple[float, float] | None = None) -> RadiographReader:
+RESERVE = 192 << 20
+"""Bytes that a process which reads files takes beside what it holds once it is warm: packages that
+the first file of a format imports (50 MB), the copy of an upload that is made when it is read
+(`CXR_MAX_BYTES`), images that wait for the network, sockets, memory that the allocator keeps."""
+
+
+def reader(
+    settings: Settings, ages: tuple[float, float] | None = None, reserve: int = RESERVE
+) -> RadiographReader:
     """The reader of the settings' limits.
 
     Args:
         settings: Limits, and how images are read.
         ages: Years between which the weights were trained; None where that is not known.
+        reserve: Bytes of memory that are left for other things than images.
     """
     limits = DecodeLimits(
         bytes=settings.max_bytes,
@@ -107,7 +116,7 @@ def reader(settings: Settings, ages: tuple[float, float] | None = None) -> Radio
     )
     memory = MemoryBudget(
         settings.decode_bytes
-        or (lambda: memory_for_images(memory_limit(), settings.max_held_bytes))
+        or (lambda: memory_for_images(memory_limit(), settings.max_held_bytes, reserve))
     )
     return RadiographReader(
         limits,

@@ -10,9 +10,10 @@ import sys
 import psutil
 import pytest
 
-from service.radiograph.container_memory import LEAST, RESERVE, memory_for_images, memory_limit
+from service.radiograph.container_memory import LEAST, memory_for_images, memory_limit
 
 MIB = 1 << 20
+RESERVE = 100 * MIB
 MACHINE = psutil.virtual_memory().total
 NO_LIMIT = 9223372036854771712
 """What cgroup v1 says where nothing is limited."""
@@ -80,15 +81,15 @@ def test_without_control_groups_it_is_the_machines_memory(tmp_path):
 
 
 def test_images_get_what_nothing_else_needs():
-    """The limit, less what is held now, what uploads may hold, and the reserve."""
+    """Without uploads, as on the command line: the limit, less what is held now and the reserve."""
     held = psutil.Process().memory_info().rss
-    expected = (8 << 30) - held - (1 << 30) - RESERVE
-    assert memory_for_images(8 << 30, 1 << 30) == pytest.approx(expected, abs=64 * MIB)
+    expected = (8 << 30) - held - RESERVE
+    assert memory_for_images(8 << 30, 1 << 30, RESERVE) == pytest.approx(expected, abs=64 * MIB)
 
 
 def test_there_is_always_room_for_a_radiograph():
-    """Where uploads alone may fill the container, images get the least that there is."""
-    assert memory_for_images(1 << 30, 1 << 30) == LEAST
+    """Where the process alone fills the container, images get the least that there is."""
+    assert memory_for_images(1 << 20, 0, 0) == LEAST
 
 
 WORKER = """
@@ -97,14 +98,14 @@ from service.radiograph.container_memory import memory_for_images
 held = psutil.Process().memory_info().rss
 supervisor = psutil.Process().parent().memory_info().rss
 sys.stdin.readline()
-print(json.dumps([held, supervisor, memory_for_images(8 << 30, 0)]), flush=True)
+print(json.dumps([held, supervisor, memory_for_images(8 << 30, 1 << 30, 100 << 20)]), flush=True)
 sys.stdin.readline()
 """
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_of_one_supervisor_get_equal_parts(workers):
-    """What the supervisor does not hold is divided; each pays from its part for what it holds."""
+    """What the supervisor does not hold is divided; each keeps its uploads and itself from it."""
     command = [sys.executable, "-c", WORKER, "--service-name", "one"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, env=os.environ, **pipes) for _ in range(workers)]
@@ -114,7 +115,7 @@ def test_workers_of_one_supervisor_get_equal_parts(workers):
             worker.stdin.flush()
         for worker in started:
             held, supervisor, images = json.loads(worker.stdout.readline())
-            expected = ((8 << 30) - supervisor) // workers - held - RESERVE
+            expected = ((8 << 30) - supervisor) // workers - (1 << 30) - held - RESERVE
             assert images == pytest.approx(expected, abs=32 * MIB)
     finally:
         for worker in started:

@@ -4,13 +4,16 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import prometheus_client
 import pytest
 import yaml
+from pydicom.uid import JPEG2000Lossless
 
 import service.metrics  # registers the metrics that the rules may name
+from bench.large_images import ALL_IN_ONE, EXPLAINER_POD, GATEWAY
 from bench.manifests import (
     DEPLOY,
     KUSTOMIZATIONS,
@@ -23,14 +26,32 @@ from bench.manifests import (
     supported_versions,
 )
 from export.bento import BASE_IMAGE
+from service.explain.explainer import FIRST_USE
+from service.explain.replies import BESIDE_CAPTURE
 from service.http import page_files
 from service.http.middleware.api_keys import OPEN_PATHS
 from service.http.openapi import document
+from service.radiograph.memory_budget import AROUND
+from service.radiograph.peak_memory import dicom_peak
+from service.radiograph.reader import RESERVE
 from service.settings import Settings, read_settings
 
 PODS = [("base", "cxr"), ("overlays/split", "cxr"), ("overlays/split", "cxr-explainer")]
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 BIN = Path(sys.executable).parent
+
+PIXELS = Settings().max_pixels
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process of a pod, in bytes: what it was measured to hold when it had started, in float32
+    where that is more; what it keeps in reserve; and what its largest image takes."""
+
+    warm: int
+    reserve: int
+    largest: int
+
 
 pods = pytest.mark.parametrize(("overlay", "name"), PODS, ids=["whole", "gateway", "explainer"])
 
@@ -130,6 +151,28 @@ def test_threads_are_as_many_as_the_cpus_requested():
     ]:
         pod = container(overlay, name)
         assert environment(pod)[key] == pod["resources"]["requests"]["cpu"]
+
+
+MIB = 1 << 20
+SUPERVISOR = 115 * MIB
+PREDICTOR = Part(830 * MIB, RESERVE, dicom_peak(1, PIXELS, 1, 16, JPEG2000Lossless, 2 * PIXELS))
+EXPLAINER = Part(410 * MIB, RESERVE + FIRST_USE, (2 + BESIDE_CAPTURE) * PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("pod", "parts"),
+    [
+        (ALL_IN_ONE, [PREDICTOR, EXPLAINER]),
+        (GATEWAY, [PREDICTOR]),
+        (EXPLAINER_POD, [EXPLAINER]),
+    ],
+    ids=["whole", "gateway", "explainer"],
+)
+def test_the_largest_image_fits_the_memory_limit(pod, parts):
+    """Each process has room for an image of CXR_MAX_PIXELS beside all else that it holds."""
+    each = (pod.limit - SUPERVISOR) // len(parts) - int(pod.environment["CXR_MAX_HELD_BYTES"])
+    for part in parts:
+        assert part.largest + AROUND <= each - part.warm - part.reserve
 
 
 def test_the_gateway_finds_the_explainer_by_its_service():
