@@ -199,15 +199,15 @@ def main(paths: tuple[str, ...], uploads: int, mib: float, bundle: str) -> None:
         "CXR_STALL_SECONDS": "120",  # on a machine that others use too
     }
     slow = _slow()
-    found = []
+    summaries = []
     with tempfile.TemporaryDirectory(prefix="cxr-abandoned-") as temporary:
         for number, path in enumerate(paths or PATHS):
             with serving(Path(temporary, str(number)), settings) as served:
                 figures = measure(served, path, slow, uploads, int(mib * 2**20))
-            found += summarise(f"{path}, {mib:g} MiB", [figures])
-            click.echo(table(found[-len(figures) :]), err=True)
-    click.echo(table(found))
-    raise SystemExit(any(one.held is False for one in found))
+            summaries += summarise(f"{path}, {mib:g} MiB", [figures])
+            click.echo(table(summaries[-len(figures) :]), err=True)
+    click.echo(table(summaries))
+    raise SystemExit(any(summary.held is False for summary in summaries))
 
 
 if __name__ == "__main__":

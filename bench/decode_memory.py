@@ -103,7 +103,7 @@ def files(rows: int, columns: int) -> dict[str, Make]:
         )
 
     fast = {"compress_level": 1}
-    found = {
+    makes = {
         "PNG, 8 bits": of("PNG", grey, **fast),
         "PNG, 16 bits": of("PNG", deep, **fast),
         "PNG, 1 bit": of("PNG", grey, "1"),
@@ -183,16 +183,16 @@ def files(rows: int, columns: int) -> dict[str, Make]:
     }
     for syntax in ENCODERS:
         values, bits = (grey, 8) if syntax == uid.JPEGBaseline8Bit else (twelve, 12)
-        found[f"DICOM, {uid.UID(syntax).name}, {bits} bits"] = packed(syntax, values, bits)
-    found["DICOM, JPEG, RGB"] = packed(
+        makes[f"DICOM, {uid.UID(syntax).name}, {bits} bits"] = packed(syntax, values, bits)
+    makes["DICOM, JPEG, RGB"] = packed(
         uid.JPEGBaseline8Bit, rgb, 8, PhotometricInterpretation="YBR_FULL_422"
     )
-    return found
+    return makes
 
 
 def uses(kind: str) -> dict[str, Use]:
     """What is done with a file of a kind."""
-    found: dict[str, Use] = {
+    named: dict[str, Use] = {
         "score": _score,
         "preview": lambda data, reader: preview(
             data, reader, reader.memory.claim(beside=BESIDE_PREVIEW)
@@ -200,8 +200,8 @@ def uses(kind: str) -> dict[str, Use]:
         "picture": _picture,
     }
     if kind.startswith("DICOM"):
-        found["capture"] = _capture
-    return found
+        named["capture"] = _capture
+    return named
 
 
 def _score(data: bytes, reader: RadiographReader) -> object:
@@ -227,10 +227,10 @@ def _capture(data: bytes, reader: RadiographReader) -> object:
     from service.explain.dicom.study import source_header
 
     with reader.reading(data, reader.memory.claim(beside=BESIDE_CAPTURE)) as radiograph:
-        found = _explained(preprocess(radiograph).geometry)
-        source, pixels = source_header(data), rgb(draw(radiograph, found, _MODEL))
+        explained = _explained(preprocess(radiograph).geometry)
+        source, pixels = source_header(data), rgb(draw(radiograph, explained, _MODEL))
         del radiograph
-        return secondary_capture(source, pixels, found, _MODEL)
+        return secondary_capture(source, pixels, explained, _MODEL)
 
 
 class _Noted(MemoryBudget):
@@ -255,18 +255,18 @@ def measure(use: Use, data: bytes) -> tuple[int, int]:
         before = _resident("VmRSS")
         try:
             use(data, RadiographReader(LIMITS, voi=True, ages=None, memory=budget))
-            found = {"claimed": budget.most, "taken": _resident("VmHWM") - before}
+            result = {"claimed": budget.most, "taken": _resident("VmHWM") - before}
         except Exception as error:
-            found = {"error": repr(error)}
-        os.write(ours, json.dumps(found).encode())
+            result = {"error": repr(error)}
+        os.write(ours, json.dumps(result).encode())
         os._exit(0)
     os.close(ours)
     with os.fdopen(theirs, "rb") as said:
-        found = json.loads(said.read())
+        result = json.loads(said.read())
     os.waitpid(child, 0)
-    if "error" in found:
-        raise click.ClickException(found["error"])
-    return found["claimed"], found["taken"]
+    if "error" in result:
+        raise click.ClickException(result["error"])
+    return result["claimed"], result["taken"]
 
 
 def _resident(name: str) -> int:
@@ -304,17 +304,17 @@ def main(
     rows: int, columns: int, kinds: tuple[str, ...], used: tuple[str, ...], as_json: bool
 ) -> None:
     """Measure and print; exit status 1 where more was taken than was claimed."""
-    found = []
+    measured = []
     table = Table("file", "use", "claimed, bytes a pixel", "taken", title=f"{rows} x {columns}")
     for peak in peaks(rows, columns, kinds, used):
-        found.append(peak)
+        measured.append(peak)
         each = [f"{size / (rows * columns):.1f}" for size in (peak.claimed, peak.taken)]
         table.add_row(peak.kind, peak.use, *each, style="red" if peak.taken > peak.claimed else "")
     if as_json:
-        click.echo(json.dumps([asdict(peak) for peak in found]))
+        click.echo(json.dumps([asdict(peak) for peak in measured]))
     else:
         Console(width=110).print(table)
-    raise SystemExit(any(peak.taken > peak.claimed for peak in found))
+    raise SystemExit(any(peak.taken > peak.claimed for peak in measured))
 
 
 if __name__ == "__main__":

@@ -154,9 +154,9 @@ EXPLAINER_POD = Pod("explainer", "overlays/split", "cxr-explainer", "service:Exp
 @contextmanager
 def running(pod: Pod, folder: Path, more: dict[str, str]) -> Iterator[tuple[Served, Group]]:
     """Start a pod's service in a group with its limit."""
-    with group(pod.deployment, pod.limit) as found, ExitStack() as stack:
+    with group(pod.deployment, pod.limit) as limited, ExitStack() as stack:
         settings = pod.environment | {"CXR_ALLOW_ANONYMOUS": "true"} | more
-        yield stack.enter_context(serving(folder, settings, pod.service, found.entrance)), found
+        yield stack.enter_context(serving(folder, settings, pod.service, limited.entrance)), limited
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def highest(read: Callable[[], int]) -> Iterator[list[int]]:
 def ask(url: str, path: str, data: bytes, at_once: int) -> Counter[str]:
     """Send a file several times at once; how often each status was the answer."""
 
-    def one(_: int) -> str:
+    def post(_: int) -> str:
         with httpx.Client(timeout=120) as client:
             try:
                 answer = client.post(url + path, files={"image": data})
@@ -189,7 +189,7 @@ def ask(url: str, path: str, data: bytes, at_once: int) -> Counter[str]:
             return str(answer.status_code)
 
     with ThreadPoolExecutor(at_once) as callers:
-        return Counter(callers.map(one, range(at_once)))
+        return Counter(callers.map(post, range(at_once)))
 
 
 def files(pixels: int) -> dict[str, bytes]:
@@ -208,7 +208,7 @@ def files(pixels: int) -> dict[str, bytes]:
 @click.option(
     "--precision", "precisions", multiple=True, default=("float32", "int8"), show_default=True
 )
-@click.option("--pod", "pods", multiple=True, type=click.Choice(["one", "split"]), help="[both]")
+@click.option("--pod", "pods", multiple=True, type=click.Choice(["whole", "split"]), help="[both]")
 def main(bundle: str, precisions: tuple[str, ...], pods: tuple[str, ...]) -> None:
     """Send them and print a table; exit status 1 where a process was killed or an answer is odd."""
     images = files(Settings().max_pixels)
@@ -220,7 +220,7 @@ def main(bundle: str, precisions: tuple[str, ...], pods: tuple[str, ...]) -> Non
         with tempfile.TemporaryDirectory(prefix="cxr-large-") as temporary:
             number = 0
             for precision in precisions:
-                for pod in pods or ("one", "split"):
+                for pod in pods or ("whole", "split"):
                     more = {
                         "CXR_BUNDLE": str(Path(bundle).resolve()),
                         "CXR_PRECISION": precision,
@@ -242,37 +242,33 @@ def main(bundle: str, precisions: tuple[str, ...], pods: tuple[str, ...]) -> Non
 def _rows(
     pod: str, precision: str, images: dict[str, bytes], folder: Path, more: dict[str, str]
 ) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Rows of the table, and whether what each says must not be."""
     with ExitStack() as stack:
-        if pod == "one":
-            served, own = stack.enter_context(running(ALL_IN_ONE, folder / "one", more))
-            watched = [(ALL_IN_ONE.name, own, served)]
+        if pod == "whole":
+            served, limited = stack.enter_context(running(ALL_IN_ONE, folder / "whole", more))
+            watched = [(ALL_IN_ONE.name, served, limited)]
         else:
             explainer, theirs = stack.enter_context(
                 running(EXPLAINER_POD, folder / "explainer", more)
             )
-            served, own = stack.enter_context(
+            served, ours = stack.enter_context(
                 running(GATEWAY, folder / "gateway", more | {"CXR_EXPLAINER_URL": explainer.url})
             )
-            watched = [(GATEWAY.name, own, served), (EXPLAINER_POD.name, theirs, explainer)]
+            watched = [(GATEWAY.name, served, ours), (EXPLAINER_POD.name, explainer, theirs)]
         for path, at_once in (("/predict", 8), ("/gradcam", 4), ("/explain", 4)):
             for kind, data in images.items():
-                with ExitStack() as peaks:
-                    most = [
-                        peaks.enter_context(highest(lambda g=group: g.resident))
-                        for _, group, _ in watched
+                with ExitStack() as reading:
+                    peaks = [
+                        reading.enter_context(highest(lambda limited=limited: limited.resident))
+                        for _, _, limited in watched
                     ]
-                    before = [_workers(process) for _, _, process in watched]
+                    before = [_workers(process) for _, process, _ in watched]
                     answers = ask(served.url, path, data, at_once)
-                ended = [
-                    len(had - _workers(process))
-                    for had, (_, _, process) in zip(before, watched, strict=True)
-                ]
                 said = ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
-                odd = any(
-                    not status.isdigit() or int(status) not in _DOCUMENTED for status in answers
-                )
-                for (name, group, _), (peak,), gone in zip(watched, most, ended, strict=True):
-                    killed = max(group.killed, gone)
+                for (name, process, limited), (peak,), workers in zip(
+                    watched, peaks, before, strict=True
+                ):
+                    killed = max(limited.killed, len(workers - _workers(process)))
                     row = (
                         name,
                         precision,
@@ -280,10 +276,10 @@ def _rows(
                         f"{at_once} x {path}",
                         said,
                         f"{peak / 2**20:.0f}",
-                        f"{group.limit / 2**20:.0f}",
+                        f"{limited.limit / 2**20:.0f}",
                         str(killed),
                     )
-                    yield row, bool(killed) or odd
+                    yield row, bool(killed or set(answers) - _DOCUMENTED)
 
 
 def _workers(served: Served) -> set[int]:

@@ -123,15 +123,17 @@ def explanation_reply(
     """
     request = _request(explainer, fields)
     with explainer.reader.reading_framed(data, reduce=True) as framed:
-        found = _explain(explainer, framed, request, served, fields.faithfulness)
+        explained = _explain(explainer, framed, request, served, fields.faithfulness)
         image, warnings = image_answer(framed.radiograph, framed.input), framed.warnings
     if not dicom:
-        answer = explanation_answer(found.explanation, image, found.model, warnings)
+        answer = explanation_answer(explained.explanation, image, explained.model, warnings)
         return Reply(answer.model_dump_json().encode(), JSON)
     from service.explain.dicom.structured_report import structured_report
     from service.explain.dicom.study import source_header
 
-    return Reply(structured_report(source_header(data), found.explanation, found.model), DICOM)
+    return Reply(
+        structured_report(source_header(data), explained.explanation, explained.model), DICOM
+    )
 
 
 def _request(explainer: TracedExplainer, fields: ExplainFields) -> MapRequest:

@@ -252,10 +252,10 @@ class MicroBatcher:
             self._running[slot] = _Running(time.monotonic(), len(batch))
         return batch
 
-    def _withdraw(self, one: Expected) -> None:
+    def _withdraw(self, image: Expected) -> None:
         """Take an image out of the queue that nobody waits for any more, if it is in there."""
         with self._changed, suppress(ValueError):
-            self._queue.remove(one)
+            self._queue.remove(image)
             self._check_short()
 
     def _check_short(self) -> None:

@@ -132,8 +132,8 @@ def _clear_frames(error: BaseException) -> None:
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:
-        if (one := left.pop()) is None or id(one) in seen:
+        if (raised := left.pop()) is None or id(raised) in seen:
             continue
-        seen.add(id(one))
-        traceback.clear_frames(one.__traceback__)
-        left += [one.__cause__, one.__context__]
+        seen.add(id(raised))
+        traceback.clear_frames(raised.__traceback__)
+        left += [raised.__cause__, raised.__context__]
