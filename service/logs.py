@@ -1,9 +1,8 @@
 """Logs: one JSON object a line on standard error, the framework's lines among them.
 
-Not all that a process prints comes from a logger: C libraries (libtiff on a damaged file) and the
-interpreter itself (a crash) write to file descriptor 2. In a worker that descriptor is a pipe to
-the supervising process, which logs each line. What a worker wrote before it died is in the pipe
-already, so a crash is reported too.
+C libraries (libtiff on a damaged file) and the interpreter (on a crash) write plain text to file
+descriptor 2. In a worker that descriptor is a pipe to the supervising process, which logs each line
+as JSON. The pipe outlives a worker that crashes, and so does what it printed.
 """
 
 from __future__ import annotations
@@ -55,10 +54,10 @@ class _Formatter(JsonFormatter):
 
 
 def _traceback(error: BaseException) -> Iterator[str]:
-    """Format an exception and its causes with the message of our own errors only.
+    """Format an exception and its causes, with messages of this project's own errors only.
 
-    Any other message may quote the file that was read, and with it a patient's name. Whoever knows
-    that a message does not writes it into the line of the log.
+    Any other message may quote the file that was read, and with it a patient's name. Code that
+    knows a message to be safe logs it itself.
     """
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
@@ -71,9 +70,9 @@ def _traceback(error: BaseException) -> Iterator[str]:
 
 
 def log_as_supervisor() -> None:
-    """Log as JSON, and log what workers that are started from now on print on standard error.
+    """Log as JSON in this process, and log what its workers print on standard error.
 
-    A second call changes nothing.
+    To be called before the workers are started; a second call changes nothing.
     """
     if _PIPE in os.environ:
         return
@@ -82,21 +81,21 @@ def log_as_supervisor() -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     pipe = Path(folder) / "pipe"
     os.mkfifo(pipe, 0o600)
-    # For writing too: it does not end when the last worker does.
+    # Open for writing as well, or reading would end with the last worker.
     lines = os.fdopen(os.open(pipe, os.O_RDWR), "rb")
     os.environ[_PIPE] = str(pipe)
     threading.Thread(target=_log_lines, args=(lines,), name="stderr", daemon=True).start()
 
 
 def log_as_worker() -> None:
-    """Log as JSON, and hand what else is printed on standard error to the supervising process.
+    """Log as JSON in this process, and send all other output on standard error to the supervisor.
 
-    Without a supervising process, in a test or under another server, it is printed as it is.
+    Without a supervisor, in a test or under another server, that output stays as it is.
     """
     _log_as_json()
     pipe = os.environ.get(_PIPE)
     if pipe is not None:
-        # Not blocking: a line that finds the pipe full is dropped, and nobody waits to print it.
+        # Non-blocking: where the pipe is full a line is lost, and no thread waits to print it.
         descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         os.dup2(descriptor, _STDERR)
         os.close(descriptor)
@@ -110,9 +109,9 @@ def _log_lines(lines: BinaryIO) -> None:
 
 
 def _log_as_json() -> None:
-    """Have all loggers, warnings and uncaught exceptions of this process write JSON, once."""
-    # A descriptor of its own, which stays what it is when standard error becomes the pipe; and not
-    # buffered, so that a line is one write and lines of several processes do not mix.
+    """Have all loggers, warnings and uncaught exceptions of this process write JSON."""
+    # A duplicate, which still is standard error when descriptor 2 has become the pipe. Unbuffered:
+    # a line is one write, so that lines of several processes do not mix.
     stream = io.TextIOWrapper(os.fdopen(os.dup(_STDERR), "wb", 0), "utf-8", write_through=True)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -153,7 +152,7 @@ def _log_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Log a warning by its place in the code; its text may quote the file that was read."""
+    """Log a warning's class and place in the code; its text may quote the file that was read."""
     log = logging.getLogger("cxr.warnings")
     log.warning("%s", category.__name__, extra={"place": f"{filename}:{lineno}"})
 
@@ -161,7 +160,10 @@ def _log_warning(
 def _log_uncaught(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Log what ends the program; its main thread reads no image, so the message is safe."""
+    """Log the exception that ends the program.
+
+    The main thread decodes no image, so the message quotes none.
+    """
     if not issubclass(kind, Exception):  # Ctrl-C
         sys.__excepthook__(kind, error, trace)
         return
@@ -173,9 +175,9 @@ def _log_uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:
     if uncaught.exc_value is None or isinstance(uncaught.exc_value, SystemExit):
         return
     log = logging.getLogger("cxr.uncaught")
-    log.critical("a thread ended by an exception", exc_info=uncaught.exc_value)
+    log.critical("uncaught exception in a thread", exc_info=uncaught.exc_value)
 
 
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     log = logging.getLogger("cxr.uncaught")
-    log.error("an exception that nobody could catch", exc_info=unraisable.exc_value)
+    log.error("exception that could not be raised", exc_info=unraisable.exc_value)
