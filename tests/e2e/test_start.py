@@ -63,6 +63,20 @@ def test_a_bad_setting_is_refused_by_its_key(monkeypatch):
     assert "CXR_THREADS" in done.stderr
 
 
+@pytest.mark.parametrize("host", ["example.org", "300.0.0.1", ""])
+def test_a_host_is_an_ip_address(host):
+    """A host that is no IP address is wrong usage: the server binds none by its name."""
+    done = subprocess.run(
+        [BIN / "cxr", "serve", "--host", host],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"{host!r} is no IP address, such as 127.0.0.1 or 0.0.0.0" in done.stderr
+
+
 def decisions(url: str) -> list[str]:
     """The metrics that count what was decided."""
     text = httpx.get(f"{url}/metrics").text

@@ -273,11 +273,3 @@ def test_a_misspelt_variable_is_warned_about(run, image, monkeypatch):
     done = run("predict", image, "--json")
     assert done.exit_code == 0
     assert "CXR_THREDS is no setting and has no effect; did you mean CXR_THREADS?" in done.stderr
-
-
-@pytest.mark.parametrize("host", ["example.org", "300.0.0.1", ""])
-def test_serve_listens_on_ip_addresses_only(run, host):
-    """A host that is no IP address is wrong usage: the server binds none by its name."""
-    done = run("serve", "--host", host)
-    assert done.exit_code == 2
-    assert "is no IP address, such as 127.0.0.1 or 0.0.0.0" in done.stderr
