@@ -27,7 +27,7 @@ from service.http.batch_answer import BatchAnswer, answer_each
 from service.http.direct_routes import DirectRoutes, RouteTable
 from service.http.disconnect import cancel_on_disconnect
 from service.http.explainer_client import ExplainerClient, explainer_address
-from service.http.framework import api_methods, tracing_options
+from service.http.framework import NoTimeout, api_methods, tracing_options
 from service.http.held_response import HeldResponse
 from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, PngFile
 from service.http.middleware.access_log import AccessLog, record
@@ -36,7 +36,7 @@ from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys
 from service.http.middleware.cors import CrossOrigin
 from service.http.middleware.error_responses import ErrorResponse, ErrorResponses
 from service.http.middleware.security_headers import SecurityHeaders
-from service.http.middleware.time_limit import NoTimeout, TimeLimit
+from service.http.middleware.time_limit import TimeLimit
 from service.http.routes import documents, documents_and_page
 from service.http.tracing import trace_stages
 from service.http.uploads import ByteBudget, Upload, read_form, wants_dicom

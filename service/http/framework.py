@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+import yaml
 from _bentoml_sdk import IODescriptor
 from _bentoml_sdk.io_models import IORootModel
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -25,6 +26,26 @@ ApiMethod = Callable[[Request], Awaitable[Response]]
 
 _CONFIGURED_BY = frozenset({"BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS", "BENTOML_CONFIG_OVERRIDES"})
 """Environment variables that change the framework's configuration."""
+
+
+class NoTimeout(float):
+    """A value of the `traffic` option `timeout` that switches the framework's own time limit off.
+
+    Its configuration demands a number above zero, and its application adds the middleware that
+    holds it only where that number counts as true (`server/base_app.py`). The middleware keeps a
+    timer of each request until the time is over, long after the answer, and runs the request in a
+    task of its own: 800 bytes for minutes and 7 microseconds for each request, those that are
+    turned away with 429 included.
+    """
+
+    def __bool__(self) -> bool:
+        return False
+
+
+# A bento's description, which is YAML, holds the options of its services.
+yaml.SafeDumper.add_representer(
+    NoTimeout, lambda dumper, value: dumper.represent_float(float(value))
+)
 
 
 class UnreadForm(IODescriptor):

@@ -27,11 +27,13 @@ class Served:
         url: Where it answers.
         process: The supervising process.
         log: What it and its workers write on standard error.
+        output: What it writes on standard output: its banner.
     """
 
     url: str
     process: subprocess.Popen
     log: Path
+    output: Path
 
 
 def free_port() -> int:
@@ -49,21 +51,21 @@ def serving(
     `key` is an API key that it accepts, where it wants one.
     """
     port = free_port()
-    log = folder / "serve.log"
+    log, output = folder / "serve.log", folder / "serve.out"
     settings = {"BENTOML_HOME": str(folder / "bentoml"), "CXR_BUNDLE": str(bundle), **environment}
     cxr = Path(sys.executable).with_name("cxr")
-    with log.open("wb") as errors, (folder / "serve.out").open("wb") as output:
+    with log.open("wb") as error_stream, output.open("wb") as output_stream:
         process = subprocess.Popen(
             [cxr, "serve", "--port", str(port)],
             env=os.environ | settings,
-            stdout=output,
-            stderr=errors,
+            stdout=output_stream,
+            stderr=error_stream,
             cwd=folder,
         )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_until_ready(url, process, log, {} if key is None else {"x-api-key": key})
-        yield Served(url, process, log)
+        yield Served(url, process, log, output)
     finally:
         children = (
             psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []

@@ -24,9 +24,9 @@ def test_a_flat_image_is_refused(client, path, fields):
     assert answer.status_code == 422
     assert answer.json()["error"] == {
         "code": "no_contrast",
-        "message": "The image is one plain grey: 98 % of it lies within 5 % of white; it was not "
+        "message": "The image is one plain grey: 98 % of it lies within 5 % of white. It was not "
         "scored.",
-        "detail": {"percentile_1": 0.471, "percentile_99": 0.471},
+        "detail": {"reason": "flat", "percentile_1": 0.471, "percentile_99": 0.471},
     }
 
 

@@ -151,7 +151,7 @@ def test_another_port_leaves_the_metrics_of_a_service_alone(
 
 def test_the_banner_names_the_page_and_the_api(served, client):
     """What is printed at the start leads to the page and to the description of the API."""
-    banner = served.log.read_text().partition("{")[0]
+    banner = served.output.read_text()
     page, api = re.findall(r"  (?:page|API): +(\S+)", banner)
     assert (page, api) == (f"{served.url}/", f"{served.url}/docs.json")
     assert client.get(page).headers["content-type"].startswith("text/html")
@@ -164,7 +164,7 @@ def test_the_banners_commands_show_why_a_file_was_refused(served, tmp_path, purp
     """A command of the banner prints the message of an error answer and ends with a failure, or
     with what shows the message."""
     (tmp_path / "notes.txt").write_text("no image")
-    command = re.search(rf"  {purpose}: +(curl .*)", served.log.read_text()).group(1)
+    command = re.search(rf"  {purpose}: +(curl .*)", served.output.read_text()).group(1)
     done = subprocess.run(
         command.replace("@FILE", f"@{shlex.quote(str(tmp_path / 'notes.txt'))}"),
         shell=True,

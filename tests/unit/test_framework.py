@@ -2,10 +2,12 @@
 
 import bentoml
 import pytest
+import yaml
 from starlette.requests import Request
 
 from service.http import framework
 from service.http.framework import (
+    NoTimeout,
     UnreadForm,
     api_methods,
     cors_options,
@@ -67,3 +69,9 @@ def test_spans_are_kept_where_tracing_may_be_configured(monkeypatch, variable):
 def test_cors_is_off_unless_it_is_configured():
     """BentoML's default configuration allows no other origin."""
     assert cors_options() is None
+
+
+def test_the_time_limit_that_is_off_can_be_written_into_a_bento():
+    """It counts as false, and in a bento's YAML it is the number that it is."""
+    assert not NoTimeout(165.0)
+    assert yaml.safe_dump({"timeout": NoTimeout(165.0)}) == "timeout: 165.0\n"

@@ -19,20 +19,6 @@ else:
 log = logging.getLogger("cxr.edge")
 
 
-class NoTimeout(float):
-    """A time limit for BentoML's `traffic` that switches its own time limit off.
-
-    Its configuration demands a number above zero, and its application adds the middleware that
-    holds it only where that number counts as true (BentoML 1.4.39, `server/base_app.py`). The
-    middleware keeps a timer of each request until the time is over, long after the answer, and runs
-    the request in a task of its own: 800 bytes for minutes and 7 microseconds for each request,
-    those that are turned away with 429 included.
-    """
-
-    def __bool__(self) -> bool:
-        return False
-
-
 class TimeLimit:
     """Middleware that gives up a request which no deadline of its own stages has ended.
 
