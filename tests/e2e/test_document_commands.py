@@ -23,6 +23,7 @@ DOCUMENTS = (
 
 NO_INDEX = "sets up an environment from a package index"
 NO_END = "serves until it is stopped; the fixture `served` runs `cxr serve`"
+NO_ENGINE = "needs what builds images; tests/unit/test_image.py runs the target with stand-ins"
 NOT_RUN = {
     "make serve": NO_INDEX,
     "make test": "runs these very tests",
@@ -30,6 +31,9 @@ NOT_RUN = {
     "make check": NO_INDEX,
     "make format": NO_INDEX,
     "make bench": NO_INDEX,
+    "make image": NO_ENGINE,
+    "make image ENGINE=podman": NO_ENGINE,
+    "make image WHEELHOUSE=wheels": NO_ENGINE,
     "cxr export --weights densenet121-res224-all": "downloads the weights",
     "CXR_BUNDLE=models/densenet121-res224-all cxr serve": NO_END,
     "cxr export --weights FILE.pt --sha256 HEX --like densenet121-res224-all": (
