@@ -22,8 +22,8 @@ BodyPart = Literal["refuse", "warn"]
 PREFIX = "CXR_"
 """Of the environment variables that are settings."""
 
-_NO_SETTINGS = frozenset({"CXR_XRAYS", "CXR_HEARTBEATS"})
-"""Variables of the same prefix that others read: the tests, and the watchdog's processes."""
+_NO_SETTINGS = frozenset({"CXR_XRAYS", "CXR_HEARTBEATS", "CXR_STDERR_PIPE"})
+"""Variables of the same prefix that are no settings: of the tests, and of our own processes."""
 
 PINNED = "BUNDLE"
 """File beside this one, only in a bento: the exact tag of the model that it was built with."""

@@ -149,6 +149,11 @@ def test_another_port_leaves_the_metrics_of_a_service_alone(
     assert "did you mean CXR_THREADS?" in line
 
 
+def test_a_start_reports_no_variable_of_the_service_itself(served):
+    """What the supervising process sets for its workers is not taken for a misspelt setting."""
+    assert "is no setting" not in served.log.read_text()
+
+
 def test_the_banner_names_the_page_and_the_api(served, client):
     """What is printed at the start leads to the page and to the description of the API."""
     banner = served.output.read_text()
