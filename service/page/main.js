@@ -1,6 +1,7 @@
 // The page: its parts made and wired to each other, nothing more.
 
 import * as access from "./access.js";
+import * as doubt from "./doubt.js";
 import * as evidence from "./evidence.js";
 import * as gestures from "./gestures.js";
 import * as intake from "./intake.js";
@@ -137,6 +138,7 @@ function showFindings({ prediction, size, state }) {
   byId("findings-section").hidden = byId("evidence").hidden = !prediction;
   byId("facts-section").hidden = !prediction;
   evidence.warn(prediction?.warnings ?? [], heatMaps.notice);
+  doubt.show(prediction?.input);
   if (prediction) {
     const { finding, score, probability, positive } = prediction;
     byId("verdict").dataset.positive = String(positive);

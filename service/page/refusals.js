@@ -9,7 +9,7 @@ const BY_CODE = {
   not_an_image: ["Not an image file", "", false],
   not_frontal: ["This is not a frontal view", "Only PA and AP views are scored.", false],
   no_contrast: ["This image shows nothing", "It is flat, or nearly black or white.", false],
-  not_a_chest_radiograph: ["This is not a chest radiograph", "Only frontal chest radiographs are scored.", false],
+  not_a_chest_radiograph: ["Not scored: unlike a frontal chest radiograph", "", false],
   not_a_radiograph: ["This is not a chest radiograph", "Only frontal chest radiographs are scored.", false],
   modality: ["This is not a radiograph", "Other modalities are not scored.", false],
   several_frames: ["The file holds several images", "Send one frame at a time.", false],

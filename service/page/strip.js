@@ -1,12 +1,14 @@
 // The files as a strip of small pictures, each with its state in words.
 
 import { element } from "./dom.js";
+import { isUnusual } from "./doubt.js";
 import { written } from "./findings.js";
 
 const SIDE = 72;
 
 /** In a few words, where a file stands. */
 export function stateInWords({ state, prediction }) {
+  if (state === "read" && isUnusual(prediction.input)) return `${written(prediction.score)} unusual`;
   if (state === "read") {
     return `${written(prediction.score)} ${prediction.positive ? "positive" : "negative"}`;
   }
@@ -73,7 +75,8 @@ export class Strip {
     if (!held) return;
     held.state.textContent = stateInWords(radiograph);
     held.tile.dataset.state = radiograph.state;
-    held.tile.dataset.positive = String(radiograph.prediction?.positive ?? false);
+    const { prediction } = radiograph;
+    held.tile.dataset.positive = String(Boolean(prediction?.positive) && !isUnusual(prediction.input));
     if (radiograph.picture && radiograph.picture !== held.drawn) {
       held.drawn = radiograph.picture;
       drawSmall(held.picture, radiograph.picture);
