@@ -57,14 +57,15 @@ def main(bundle: Path, images: Path, before: bool, only: tuple[str, ...], weight
     )
     reference = eager_reference(eager_network(loaded), evidence)
     for name, runtime in _runtimes(opened, before, only):
-        logits = run_over(runtime, evidence, 8).logits
-        for found in drift(logits, reference, evidence, loaded.labels, loaded.operating_points):
+        outputs = run_over(runtime, evidence, 8)
+        for found in drift(outputs, reference, evidence, loaded.labels, loaded.operating_points):
             area = found.auc
             near = sorted(round(change.distance, 4) for change in found.changed)
             click.echo(
                 f"{name}, {found.images} {found.group}: |probability difference| max "
                 f"{found.max_probability:.4f} mean {found.mean_probability:.5f}, |logit "
-                f"difference| max {found.max_logit:.3f}, changed decisions {len(near)}"
+                f"difference| max {found.max_logit:.3f}, noise of the features "
+                f"{found.feature_noise:.3f}, changed decisions {len(near)}"
                 + (f", the furthest {near[-1]} from the operating point" if near else "")
                 + (
                     f", AUC {area.difference:+.5f} ({area.low:+.5f} to {area.high:+.5f})"

@@ -48,6 +48,11 @@ from service.commands.output import require_writable_folder
     "in it put NNCF's accuracy control in charge.",
 )
 @click.option(
+    "--reference",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File that `cxr reference` wrote for these weights; the demo weights have their own.",
+)
+@click.option(
     "--max-drift",
     type=click.FloatRange(0, 1),
     default=0.03,
@@ -68,6 +73,7 @@ def export(
     trust_pickle: bool,
     like: str | None,
     calibration: Path | None,
+    reference: Path | None,
     max_drift: float,
     register: bool,
 ) -> None:
@@ -106,7 +112,15 @@ def export(
     loaded = load_weights(
         weights, sha256=sha256, trust_unknown_pickle=trust_pickle, labels_from=like
     )
-    done = export_bundle(loaded, out, images, report, max_drift=max_drift, calibration=calibration)
+    done = export_bundle(
+        loaded,
+        out,
+        images,
+        report,
+        max_drift=max_drift,
+        calibration=calibration,
+        reference=reference,
+    )
     if register:
         report(
             f"registered in BentoML's model store as {copy_to_store(done.folder, done.manifest)}"

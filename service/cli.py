@@ -29,6 +29,7 @@ def cxr() -> None:
       cxr gradcam IMAGE               draw where the score came from
       cxr inspect FILE                say what the service sees in a file
       cxr serve                       start the HTTP service on 127.0.0.1:3000
+      cxr reference DIR --out R.npz   fit what usual radiographs are, on your own
       cxr evaluate DATA               say how good the answers are on labelled radiographs
       cxr card                        write the model card
       cxr bench runtimes              time every way to run the model on this machine

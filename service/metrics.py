@@ -57,6 +57,16 @@ API_KEYS_STALE = Gauge(
 REJECTIONS = Counter(
     "cxr_rejections", "Requests turned away, by the error's code.", ["service", "code"]
 )
+INPUT_VERDICTS = Counter(
+    "cxr_input_verdicts",
+    "Images by how unusual they are: usual, unusual, refused, unknown.",
+    ["verdict"],
+)
+INPUT_DISTANCE = Histogram(
+    "cxr_input_distance",
+    "Distance of images from the reference radiographs; 1 is their median.",
+    buckets=(0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0),
+)
 DECISIONS = Counter(
     "cxr_decisions",
     "Decisions by finding: a share that drifts is a population or a scanner that changed.",

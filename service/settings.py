@@ -18,6 +18,7 @@ Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
 """cuda and tensorrt are ONNX Runtime's providers for NVIDIA, gpu is OpenVINO's for Intel."""
 Framing = Literal["crop", "letterbox"]
 BodyPart = Literal["refuse", "warn"]
+GateAction = Literal["refuse", "warn", "off"]
 
 PREFIX = "CXR_"
 """Of the environment variables that are settings."""
@@ -105,6 +106,15 @@ class Settings(BaseSettings):
     body_part: BodyPart = Field(
         "refuse",
         description="What becomes of a DICOM file that names another body part than the chest.",
+    )
+    gate: GateAction = Field(
+        "refuse",
+        description="What becomes of an image that is far outside of what the reference holds: "
+        "refuse does not score it, warn scores it with a warning; off measures no distance.",
+    )
+    reference: Path | None = Field(
+        None,
+        description="File that `cxr reference` wrote; if unset, the bundle's own.",
     )
     framing: Framing = Field(
         "crop",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -23,10 +24,12 @@ from export.bundle.record import write_records
 from export.bundle.speed import autotune
 from export.bundle.variants import REFERENCES
 from export.checkpoints.eager import EagerAnswer, eager_network
-from export.checkpoints.weights import Weights
+from export.checkpoints.weights import DEMO_REFERENCE, Weights
 from export.errors import ParityFailed
 from service.network.bundle import (
+    FEATURES,
     FORMAT,
+    OUTPUTS,
     Golden,
     Manifest,
     SpeedTable,
@@ -34,8 +37,10 @@ from service.network.bundle import (
     WeightsRecord,
     bundle_version,
 )
+from service.network.reference import load_reference
 
 GOLDEN = "golden.npz"
+REFERENCE = "reference.npz"
 GOLDEN_SIZE = 2
 
 Report = Callable[[str], None]
@@ -60,6 +65,7 @@ def export_bundle(
     limit: float = MAX_LOGIT_DIFFERENCE,
     max_drift: float = MAX_PROBABILITY_DIFFERENCE,
     calibration: Path | None = None,
+    reference: Path | None = None,
 ) -> Export:
     """Export weights into a verified bundle.
 
@@ -71,25 +77,34 @@ def export_bundle(
         limit: Largest |logit difference| of a float32 graph, as in `export.bundle.parity`.
         max_drift: Largest |probability difference| of a graph in reduced precision.
         calibration: Folder of radiographs to quantise by, beside the phantoms.
+        reference: File that `cxr reference` wrote for these weights; of the demo weights, their
+            own where left out.
 
     Raises:
+        BundleRefused: The reference cannot be read or belongs to other weights.
         CalibrationRefused: The folder to quantise by holds no radiograph.
         ParityFailed: A graph that every bundle needs is out of tolerance; nothing was published.
     """
+    if reference is None and weights.demo:
+        reference = DEMO_REFERENCE
+    if reference is not None:
+        load_reference(reference, weights.sha256)
     library = eager_network(weights)
     evidence = gather(images)
     for refused in evidence.refused:
         report(f"not compared, {refused}")
     report(f"eager network on {len(evidence.pixels)} images")
-    reference = eager_reference(library, evidence)
+    answers = eager_reference(library, evidence)
     with staging(out, weights.name) as staged:
         report("tracing; writing TorchScript and ONNX")
         traced = trace(ExportableNetwork(library))
         write_torchscript(traced, staged)
         write_onnx(traced, staged)
-        golden = _write_golden(staged, evidence, reference)
+        if reference is not None:
+            shutil.copyfile(reference, staged / REFERENCE)
+        golden = _write_golden(staged, evidence, answers)
         trial = CandidateCheck(
-            staged, weights, evidence, reference, library.classifier.bias.numpy(force=True), report
+            staged, weights, evidence, answers, library.classifier.bias.numpy(force=True), report
         )
         held = [trial.hold(variant) for variant in REFERENCES]
         if faults := [fault for one in held for fault in one.parity_faults(limit)]:
@@ -103,7 +118,7 @@ def export_bundle(
             staged,
             weights,
             evidence,
-            reference,
+            answers,
             [*held, *tried],
             kept_out,
             speed,
@@ -145,7 +160,11 @@ def _manifest(
             None if math.isnan(point) else point for point in weights.operating_points
         ),
         input={"name": "pixels", "dtype": "float32", "shape": ["N", 1, 224, 224], "range": [0, 1]},
-        outputs={"logits": ["N", 18], "cams": ["N", 18, 7, 7]},
+        outputs={
+            "logits": ["N", OUTPUTS],
+            "cams": ["N", OUTPUTS, 7, 7],
+            "features": ["N", FEATURES],
+        },
         weights=WeightsRecord(
             name=weights.name,
             source=weights.url or weights.source,
@@ -161,6 +180,7 @@ def _manifest(
         kept_out=kept_out,
         speed=speed,
         explainer=TORCHSCRIPT,
+        reference=REFERENCE if REFERENCE in files else None,
         golden=golden,
         tools=_tool_versions(),
     )

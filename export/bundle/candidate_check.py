@@ -85,13 +85,15 @@ class CandidateCheck:
                 f"{found.changed_decisions} changed decisions"
             )
             deviations.append(found)
-            answers.append(outputs.logits)
+            answers.append(outputs)
         return CheckedCandidate(
-            variant=replace_tolerance(variant, answers[-1], self.reference.logits),
+            variant=replace_tolerance(variant, answers[-1].logits, self.reference.logits),
             deviations=tuple(deviations),
             drift=tuple(drift(answers[-1], self.reference, self.evidence, labels, points)),
-            logits=answers[-1],
-            between_batches=max(float(np.abs(logits - answers[0]).max()) for logits in answers),
+            logits=answers[-1].logits,
+            between_batches=max(
+                float(np.abs(each.logits - answers[0].logits).max()) for each in answers
+            ),
         )
 
     def candidates(

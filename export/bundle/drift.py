@@ -11,9 +11,14 @@ from scipy.stats import rankdata
 
 from export.bundle.check_images import CheckImages
 from export.checkpoints.eager import EagerAnswer
+from service.network.runtime import Outputs
 from service.network.scores import OPERATING_POINT, op_norm, sigmoid
 
 MAX_PROBABILITY_DIFFERENCE = 0.03
+MAX_FEATURE_NOISE = 0.1
+"""What a reduced precision may add to the features, of what tells images apart. int8 adds 0.025 on
+phantoms, bfloat16 0.018."""
+
 RESAMPLES = 1000
 PNEUMONIA = "Pneumonia"
 
@@ -58,7 +63,12 @@ class AucDifference:
 
 @dataclass(frozen=True)
 class Drift:
-    """Differences from the library over the named labels of a group of images."""
+    """Differences from the library over the named labels of a group of images.
+
+    `feature_noise` is the root mean square of the differences between the square roots of the
+    features, divided by that between an image's and the group's mean: the gate takes distances
+    between square roots (`service.network.gate`).
+    """
 
     group: str
     images: int
@@ -68,6 +78,7 @@ class Drift:
     max_score: float
     p99_score: float
     max_logit: float
+    feature_noise: float
     changed: tuple[ChangedDecision, ...]
     auc: AucDifference | None
 
@@ -80,6 +91,8 @@ class Drift:
         found = []
         if not self.max_probability <= limit:
             found.append(f"|probability difference| {self.max_probability:.3g} > {limit:g}")
+        if not self.feature_noise <= MAX_FEATURE_NOISE:
+            found.append(f"noise of the features {self.feature_noise:.3g} > {MAX_FEATURE_NOISE:g}")
         far = [change for change in self.changed if not change.distance <= limit]
         if far:
             found.append(
@@ -93,21 +106,22 @@ class Drift:
 
 
 def drift(
-    logits: np.ndarray,
+    outputs: Outputs,
     reference: EagerAnswer,
     evidence: CheckImages,
     labels: Sequence[str],
     operating_points: Sequence[float],
 ) -> list[Drift]:
-    """Compare a variant's logits with the library's, phantoms and radiographs apart.
+    """Compare a variant's outputs with the library's, phantoms and radiographs apart.
 
     Args:
-        logits: float32 (N, 18), the variant's.
+        outputs: The variant's.
         reference: The library's answers on the same images.
         evidence: The images.
         labels: One per output, "" where the weights name none; those are left out.
         operating_points: One per output, NaN where none is published.
     """
+    logits = outputs.logits
     probabilities = sigmoid(logits)
     scores = op_norm(probabilities, np.array(operating_points, np.float32))
     named = [index for index, label in enumerate(labels) if label]
@@ -138,6 +152,7 @@ def drift(
             max_score=float(apart_scores.max()),
             p99_score=float(np.quantile(apart_scores, 0.99)),
             max_logit=float(np.abs(logits - reference.logits)[part][:, named].max()),
+            feature_noise=_noise(outputs.features[part], reference.features[part]),
             changed=changed,
             auc=auc_difference(
                 reference.logits[part, pneumonia],
@@ -147,6 +162,14 @@ def drift(
         )
 
     return [of(group, part) for group, part in evidence.groups().items()]
+
+
+def _noise(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Noise of a group's features, of their spread; 0 where a single image has none."""
+    roots = np.sqrt(theirs)
+    noise = np.square(np.sqrt(ours) - roots).mean()
+    spread = np.square(roots - roots.mean(axis=0)).mean()
+    return float(np.sqrt(noise / spread)) if spread > 0 else 0.0
 
 
 def _distance(probability: float, operating_point: float) -> float:

@@ -39,7 +39,7 @@ def write_onnx(traced: torch.jit.ScriptModule, folder: Path) -> Path:
         onnx.checker.ValidationError: The file is not valid ONNX.
     """
     path = folder / ONNX
-    names = ("pixels", "logits", "cams")
+    names = ("pixels", "logits", "cams", "features")
     example = torch.zeros(1, 1, 224, 224)
     with warnings.catch_warnings():
         # It is announced as legacy; torch is pinned, and parity is proven on every export.
@@ -51,8 +51,8 @@ def write_onnx(traced: torch.jit.ScriptModule, folder: Path) -> Path:
             path,
             dynamo=False,
             opset_version=OPSET,
-            input_names=["pixels"],
-            output_names=["logits", "cams"],
+            input_names=[names[0]],
+            output_names=list(names[1:]),
             dynamic_axes={name: {0: "batch"} for name in names},
         )
     onnx.checker.check_model(path, full_check=True)

@@ -38,6 +38,7 @@ class Deviation:
         changed_decisions: Decisions that fell on the other side of the operating point.
         max_cam_relative: Largest |difference|, on the same scale, between the mean of a class
             activation map plus bias and the logit it explains.
+        max_feature_relative: Largest |feature difference| / the image's largest feature.
     """
 
     batch_size: int
@@ -48,6 +49,7 @@ class Deviation:
     max_score: float
     changed_decisions: int
     max_cam_relative: float
+    max_feature_relative: float
 
     def faults(self, limit: float) -> list[str]:
         """The figures that are out of tolerance, in words; empty where there is parity."""
@@ -56,6 +58,8 @@ class Deviation:
             found.append(f"|logit difference| {self.max_logit_relative:.3g} > {limit:g}")
         if not self.max_cam_relative <= limit:
             found.append(f"|mean of cams + bias - logit| {self.max_cam_relative:.3g} > {limit:g}")
+        if not self.max_feature_relative <= limit:
+            found.append(f"|feature difference| {self.max_feature_relative:.3g} > {limit:g}")
         if self.changed_decisions:
             found.append(f"{self.changed_decisions} changed decisions")
         return [f"batch size {self.batch_size}: {fault}" for fault in found]
@@ -71,6 +75,7 @@ def eager_reference(network: torch.nn.Module, evidence: CheckImages) -> EagerAns
         np.concatenate([part.logits for part in parts]),
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.features for part in parts]),
     )
 
 
@@ -104,6 +109,7 @@ def run_over(runtime: Runtime, evidence: CheckImages, batch_size: int) -> Output
     return Outputs(
         np.concatenate([outputs.logits for outputs in runs]),
         np.concatenate([outputs.cams for outputs in runs]),
+        np.concatenate([outputs.features for outputs in runs]),
     )
 
 
@@ -127,6 +133,7 @@ def deviation(
     def largest(ours: np.ndarray, theirs: np.ndarray) -> float:
         return float(np.abs(ours - theirs)[:, named].max())
 
+    features = np.abs(outputs.features - reference.features).max(axis=1)
     changed = (scores > OPERATING_POINT) != (reference.scores > OPERATING_POINT)
     return Deviation(
         batch_size=batch_size,
@@ -137,4 +144,5 @@ def deviation(
         max_score=largest(scores, reference.scores),
         changed_decisions=int(changed[:, named].sum()),
         max_cam_relative=largest(averages / scale, logits / scale),
+        max_feature_relative=float((features / reference.features.max(axis=1)).max()),
     )

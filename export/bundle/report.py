@@ -105,6 +105,7 @@ def _drift_table(reports: Sequence[VariantReport]) -> str:
         "|score| max",
         "99 %",
         "|logit| max",
+        "noise of the features",
         "changed decisions",
         "AUC difference (95 %)",
     )
@@ -122,6 +123,7 @@ def _drift_table(reports: Sequence[VariantReport]) -> str:
                     f"{drift.max_score:.2g}",
                     f"{drift.p99_score:.2g}",
                     f"{drift.max_logit:.2g}",
+                    f"{drift.feature_noise:.2g}",
                     str(len(drift.changed)),
                     f"{area.difference:+.4f} ({area.low:+.4f} to {area.high:+.4f})"
                     if area

@@ -43,11 +43,14 @@ class EagerAnswer:
         probabilities: float32 (N, 18) in [0, 1], sigmoid of the logits.
         scores: float32 (N, 18) in [0, 1], the return value of the network's `forward`: op_norm of
             the probabilities, 0.5 where an output has no operating point.
+        features: float32 (N, 2560), activations behind the last three dense blocks, after the next
+            batch norm and ReLU, averaged over the image.
     """
 
     logits: np.ndarray
     probabilities: np.ndarray
     scores: np.ndarray
+    features: np.ndarray
 
 
 def run_eager(network: torch.nn.Module, pixels: np.ndarray) -> EagerAnswer:
@@ -72,12 +75,26 @@ def run_eager(network: torch.nn.Module, pixels: np.ndarray) -> EagerAnswer:
     # process. The range is certain here, and the guess is wrong for dark or bright images.
     library.utils.warning_log["norm_check"] = True
     scaled = torch.from_numpy(library.utils.normalize(pixels, maxval=1.0))
+    blocks = network.features
+    # Of the last layer the ReLU is a function, so what passes is before it; another ReLU behind
+    # that of a transition changes nothing.
+    layers = (blocks.transition2.relu, blocks.transition3.relu, blocks.norm5, network.classifier)
     passed: list[torch.Tensor] = []
-    hook = network.classifier.register_forward_hook(lambda _module, _in, out: passed.append(out))
+    hooks = [
+        layer.register_forward_hook(lambda _module, _in, out: passed.append(out.clone()))
+        for layer in layers
+    ]
     try:
         with torch.inference_mode():
             scores = network(scaled)
     finally:
-        hook.remove()
-    logits = passed[0]
-    return EagerAnswer(logits.numpy(), torch.sigmoid(logits).numpy(), scores.numpy())
+        for hook in hooks:
+            hook.remove()
+    *activations, logits = passed
+    averages = [torch.relu(each).mean(dim=(2, 3)) for each in activations]
+    return EagerAnswer(
+        logits.numpy(),
+        torch.sigmoid(logits).numpy(),
+        scores.numpy(),
+        torch.cat(averages, dim=1).numpy(),
+    )

@@ -18,6 +18,7 @@ from export.checkpoints.upstream import OFFICIAL, Official
 from export.errors import WeightsRefused
 
 DEMO_CHECKPOINT = Path(__file__).resolve().parents[2] / "models" / "demo.safetensors"
+DEMO_REFERENCE = DEMO_CHECKPOINT.with_name("demo.reference.npz")
 DEMO_SHA256 = {
     "demo.safetensors": "3ca767d1e3b5df407569cfa7ace32d3acc2719b53c3d856c34da551cfd903195",
     "demo.json": "16c9d14a09138cfde04402967222bf64afe60b4c056612e348ee1a44b4322a1b",

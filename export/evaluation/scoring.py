@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,9 @@ from service.network.answer import Prediction
 from service.network.predictor import Predictor
 from service.radiograph.preprocess import Geometry
 from service.settings import Settings
+
+INPUT_COLUMN = "input"
+"""Subgroups by how unusual the images are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +127,11 @@ def score(
             refused.append(Refused(file=image.name, code=fault.code, message=fault.message))
             continue
         seen = outcome.evidence
+        verdict = outcome.prediction.input.verdict
+        grouped = replace(image, groups={**image.groups, INPUT_COLUMN: verdict})
         scored.append(
             ScoredImage(
-                image, outcome.prediction, seen.cams[outputs], seen.geometry, seen.orientation
+                grouped, outcome.prediction, seen.cams[outputs], seen.geometry, seen.orientation
             )
         )
     return Scored(_model(predictor), tuple(pathologies), tuple(scored), tuple(refused))

@@ -13,7 +13,7 @@ from service.archive.listing import Listing
 from service.network.predictor import Predictor
 from service.settings import Settings
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of the columns and of the journal; one of another is not continued."""
 
 SHARD = 128
@@ -45,6 +45,8 @@ class Pins:
         framing: How an image becomes the network's square.
         trim_border: Whether a border that is certain is cut off.
         body_part: What becomes of a DICOM file that names another body part than the chest.
+        gate: What becomes of images that are far from the reference.
+        reference: Digest of the reference; None where there is none.
         files: How many are listed.
         files_sha256: Digest of the list: names, sizes and modification times, in order.
     """
@@ -65,6 +67,8 @@ class Pins:
     framing: str
     trim_border: bool
     body_part: str
+    gate: str
+    reference: str | None
     files: int
     files_sha256: str
 
@@ -128,6 +132,8 @@ def pin(
         framing=predictor.reader.framing,
         trim_border=predictor.reader.trim_border,
         body_part=predictor.reader.body_part,
+        gate=predictor.gate.action,
+        reference=predictor.gate.reference.sha256 if predictor.gate.reference else None,
         files=listing.count,
         files_sha256=listing.sha256,
     )

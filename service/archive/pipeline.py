@@ -27,7 +27,7 @@ from service.network.predictor import Predictor, Prepared
 from service.network.runtime import Runtime
 from service.radiograph.limits import DecodeLimits
 from service.radiograph.preprocess import Geometry
-from service.serving.isolated_batch import run_isolated
+from service.serving.isolated_batch import rows, run_isolated
 
 log = logging.getLogger("cxr.archive")
 
@@ -184,11 +184,11 @@ def _answers(
             next(waiting)
             yield part.outputs, None
             continue
-        rows = zip(part.outputs.logits, part.outputs.cams, strict=True)
-        for (logits, cams), one in zip(rows, islice(waiting, part.size), strict=True):
+        images = islice(waiting, part.size)
+        for one, (logits, cams, features) in zip(images, rows(part.outputs), strict=True):
             evidence = ImageEvidence(logits, cams, one.input.geometry, one.orientation)
             try:
-                yield predictor.answer(one, logits), evidence
+                yield predictor.answer(one, logits, predictor.judge(one, features)), evidence
             except CxrError as fault:
                 yield fault, None
             except Exception as error:

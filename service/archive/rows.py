@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +36,11 @@ class Column:
 
 _FILE = (Column("path", "text"), Column("status", "text"), Column("message", "text"))
 _MODEL = tuple(Column(name, "text") for name in ("model", "model_version", "runtime", "precision"))
+_INPUT = (
+    Column("input_verdict", "text"),
+    Column("input_distance", "number"),
+    Column("input_reasons", "texts"),
+)
 _IMAGE = (
     Column("width", "count"),
     Column("height", "count"),
@@ -56,7 +61,7 @@ def columns(labels: Sequence[str], reports: bool = False) -> tuple[Column, ...]:
         stem = _stem(label)
         found += [Column(f"{stem}_probability", "number"), Column(f"{stem}_score", "number")]
         found += [Column(f"{stem}_positive", "decision")]
-    return (*_FILE, *found, *_MODEL, *_IMAGE, *([REPORT] if reports else []))
+    return (*_FILE, *_INPUT, *found, *_MODEL, *_IMAGE, *([REPORT] if reports else []))
 
 
 def scored(source: Source, answer: Prediction, report: str | None = None) -> Row:
@@ -65,7 +70,7 @@ def scored(source: Source, answer: Prediction, report: str | None = None) -> Row
     Numbers are the float32 values that the service answers with, in the fewest digits that
     name them.
     """
-    row: Row = {"path": printable(source.name), "status": OK}
+    row: Row = {"path": printable(source.name), "status": OK} | _input(answer.input.model_dump())
     for label, found in answer.pathologies.items():
         stem = _stem(label)
         row[f"{stem}_probability"] = _short(found.probability)
@@ -82,15 +87,26 @@ def scored(source: Source, answer: Prediction, report: str | None = None) -> Row
 
 
 def refused(source: Source, fault: CxrError, model: ModelAnswer) -> Row:
-    """The row of a refused file: the error's code and message."""
-    found = {"path": printable(source.name), "status": fault.code, "message": fault.message}
-    return found | _model(model)
+    """The row of a refused file: the error's code and message, and how far it is where known."""
+    row = {"path": printable(source.name), "status": fault.code, "message": fault.message}
+    if "distance" in fault.detail:
+        row |= _input({"verdict": "refused"} | fault.detail)
+    return row | _model(model)
 
 
 def to_line(row: Row, columns: Sequence[Column]) -> bytes:
     """A row as one line of JSON that has every column; the same row is always the same bytes."""
     full = {column.name: row.get(column.name) for column in columns}
     return json.dumps(full, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _input(judged: Mapping[str, Any]) -> Row:
+    distance = judged["distance"]
+    return {
+        "input_verdict": judged["verdict"],
+        "input_distance": None if distance is None else _short(distance),
+        "input_reasons": judged["reasons"],
+    }
 
 
 def _model(model: ModelAnswer) -> Row:

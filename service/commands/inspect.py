@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.variant import bundle_option
+
 if TYPE_CHECKING:
-    from service.radiograph.exposure import Exposure
+    from collections.abc import Sequence
+
+    from service.network.gate import Judgement
+    from service.radiograph.exposure import Exposure, Reason
+    from service.radiograph.preprocess import ModelInput
+    from service.settings import Settings
 
 LEVELS = ("mean", "low", "high", "black", "white")
 
@@ -27,13 +34,15 @@ LEVELS = ("mean", "low", "high", "black", "white")
     is_flag=True,
     help="Leave a DICOM file's VOI LUT or window out, as CXR_VOI_LUT=false does.",
 )
-def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
+@bundle_option
+def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool, bundle: str | None) -> None:
     """Say what the service sees in FILE, without the patient's data in it.
 
     Format and transfer syntax, photometric interpretation, bits, how stored values become grey
     levels, the crop, and what there is to be warned about. A file that would be refused is
     refused here with the same reason. CXR_VOI_LUT and the limits of the environment apply as
-    they do to the service.
+    they do to the service. Where a bundle is there, the network is run too, and `input` says how
+    unusual the image is beside the reference radiographs.
 
     \b
       cxr inspect radiograph.dcm
@@ -44,15 +53,19 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
     """
     from service.commands.output import require_writable_file
     from service.network.answer import crop_answer
+    from service.network.bundle import MANIFEST
     from service.radiograph.reader import reader
-    from service.settings import read_settings
+    from service.settings import bundle_folder, read_settings
 
     if out is not None:
         require_writable_file(out)
-    settings = read_settings(voi_lut=False if no_voi else None)
+    settings = read_settings(voi_lut=False if no_voi else None, bundle=bundle)
     with reader(settings).reading_framed(file.read_bytes(), reduce=True) as framed:
         radiograph, model_input, exposure = framed.radiograph, framed.input, framed.exposure
     source, geometry = radiograph.source, model_input.geometry
+    judgement = None
+    if bundle or (bundle_folder(settings) / MANIFEST).is_file():
+        judgement = _judge(settings, model_input, framed.reasons)
     seen: dict[str, object] = {
         "format": source.format,
         "transfer_syntax": source.transfer_syntax,
@@ -69,8 +82,9 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
         "border": _border(exposure),
         "crop": crop_answer(geometry).model_dump(),
         "unseen": geometry.unseen._asdict(),
+        "input": judgement and _input(judgement),
         "input_sha256": model_input.sha256,
-        "warnings": list(framed.warnings),
+        "warnings": [*(judgement.warnings if judgement else ()), *framed.warnings],
     }
     if out is not None:
         _write(model_input.pixels[0], out)
@@ -80,6 +94,22 @@ def inspect(file: Path, as_json: bool, out: Path | None, no_voi: bool) -> None:
         click.echo(json.dumps(seen))
     else:
         _print(file, seen)
+
+
+def _judge(settings: Settings, model_input: ModelInput, exposure: Sequence[Reason]) -> Judgement:
+    """Run the network on one image and say how unusual it is."""
+    from service.network.predictor import open_predictor
+
+    predictor = open_predictor(settings.model_copy(update={"max_batch": 1, "streams": 1}))
+    outputs = predictor.runtime.run(model_input.pixels[None])
+    return predictor.gate.judge(outputs.features[0], exposure)
+
+
+def _input(judgement: Judgement) -> dict[str, object]:
+    from service.network.answer import input_answer
+
+    answer = input_answer(judgement).model_dump()
+    return {key: value for key, value in answer.items() if value not in (None, [])}
 
 
 def _border(exposure: Exposure) -> dict[str, object] | None:

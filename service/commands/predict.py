@@ -79,6 +79,8 @@ def _print_table(path: Path, answer: Prediction) -> None:
     from rich.table import Table
 
     model, image = answer.model, answer.image
+    unusual = answer.input.verdict == "unusual"
+    positive = "positive" if unusual else "[bold red]positive[/]"
     table = Table()
     table.add_column("Finding")
     table.add_column("Score", justify="right")
@@ -93,10 +95,12 @@ def _print_table(path: Path, answer: Prediction) -> None:
             label,
             f"{found.score:.3f}",
             f"{found.probability:.4f}",
-            "[bold red]positive[/]" if found.positive else "[dim]negative[/]",
+            positive if found.positive else "[dim]negative[/]",
         )
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(str(path))}[/]")
+    if unusual:
+        console.print("[bold yellow]Unusual image: do not rely on its scores.[/]")
     console.print(table)
     console.print(
         f"{image.format}, {image.width} x {image.height}, {image.bits} bits; {model.name} "

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.explain.explanation import Explanation
-from service.network.answer import DEMO_WARNING, ImageAnswer, ModelAnswer
+from service.network.answer import (
+    DEMO_WARNING,
+    ImageAnswer,
+    InputAnswer,
+    ModelAnswer,
+    input_answer,
+)
+from service.network.gate import Judgement
 
 FINE_LAYERS = ("denseblock1", "denseblock2")
 """Layers whose maps find few opacities (`python -m bench.localisation`)."""
@@ -85,13 +92,18 @@ class ExplanationAnswer(_Part):
     unseen: UnseenAnswer
     faithfulness: FaithfulnessAnswer | None
     reason: str | None = Field(description="Why there is no map.")
+    input: InputAnswer
     image: ImageAnswer
     model: ModelAnswer
     warnings: list[str]
 
 
 def explanation_answer(
-    explanation: Explanation, image: ImageAnswer, model: ModelAnswer, warnings: tuple[str, ...] = ()
+    explanation: Explanation,
+    image: ImageAnswer,
+    model: ModelAnswer,
+    judgement: Judgement,
+    warnings: tuple[str, ...] = (),
 ) -> ExplanationAnswer:
     """Put an answer together.
 
@@ -99,7 +111,8 @@ def explanation_answer(
         explanation: What was found.
         image: As in a prediction's answer.
         model: What scored it; its demo flag adds the demo notice.
-        warnings: Of the image, as a prediction has them.
+        judgement: How unusual the image is.
+        warnings: Of the file; those of the judgement stand before them.
     """
     served, own = explanation.served, explanation.own
     request, place = explanation.request, explanation.place
@@ -121,9 +134,15 @@ def explanation_answer(
         unseen=UnseenAnswer(**vars(explanation.unseen)),
         faithfulness=_faithfulness(explanation),
         reason=explanation.reason,
+        input=input_answer(judgement),
         image=image,
         model=model,
-        warnings=[*((DEMO_WARNING,) if model.demo else ()), *warnings, *_notes(explanation)],
+        warnings=[
+            *((DEMO_WARNING,) if model.demo else ()),
+            *judgement.warnings,
+            *warnings,
+            *_notes(explanation),
+        ],
     )
 
 

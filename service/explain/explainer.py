@@ -16,8 +16,10 @@ from service.explain.cam.request import MapRequest
 from service.explain.explanation import Explanation, explanation
 from service.explain.faithfulness import faithfulness
 from service.network.bundle import Manifest, open_bundle
+from service.network.gate import Gate, Judgement, open_gate, require_chest_radiograph
 from service.network.runtime.torchscript import load_network
 from service.network.scores import op_norm, sigmoid
+from service.radiograph.exposure import Reason
 from service.radiograph.preprocess import ModelInput
 from service.radiograph.reader import RESERVE, RadiographReader, reader
 from service.settings import Settings, bundle_folder
@@ -34,7 +36,7 @@ FIRST_USE = 192 << 20
 
 @dataclass(frozen=True, eq=False)
 class TracedExplainer:
-    """A traced network with its manifest and reader.
+    """A traced network with its manifest, reader and gate.
 
     Safe to call from several threads; however many call, `PASSES` bounds the memory.
     """
@@ -42,7 +44,8 @@ class TracedExplainer:
     manifest: Manifest
     network: torch.jit.ScriptModule
     reader: RadiographReader
-    _gate: threading.BoundedSemaphore = field(
+    gate: Gate
+    _passes: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(PASSES), repr=False
     )
 
@@ -64,7 +67,7 @@ class TracedExplainer:
         for start in range(0, len(pixels), BATCH):
             part = slice(start, start + BATCH)
             outputs = [r.output for r in requests[part]]
-            with self._gate:
+            with self._passes:
                 if method == CAM:
                     found += self._activation_maps(pixels[part], outputs)
                 else:
@@ -73,16 +76,16 @@ class TracedExplainer:
 
     def _activation_maps(self, pixels: np.ndarray, outputs: Sequence[int]) -> list[ClassMap]:
         with torch.inference_mode():
-            logits, cams = (found.numpy() for found in self.network(torch.from_numpy(pixels)))
+            found = [each.numpy() for each in self.network(torch.from_numpy(pixels))]
         return [
-            class_activation_map(cam, logit, output)
-            for cam, logit, output in zip(cams, logits, outputs, strict=True)
+            replace(class_activation_map(cams, logits, output), features=features)
+            for logits, cams, features, output in zip(*found, outputs, strict=True)
         ]
 
     def scores(self, pixels: np.ndarray, output: int) -> np.ndarray:
         """One target's scores: float32 (N, 1, 224, 224) in [0, 1] to float32 (N,)."""
-        with self._gate, torch.inference_mode():
-            logits, _ = self.network(torch.from_numpy(pixels))
+        with self._passes, torch.inference_mode():
+            logits, _, _ = self.network(torch.from_numpy(pixels))
         point = np.float32(self.manifest.thresholds()[output])
         return op_norm(sigmoid(logits[:, output].numpy()), np.full(len(pixels), point))
 
@@ -93,8 +96,9 @@ class TracedExplainer:
         served_logit: float | None = None,
         patient_orientation: tuple[str, str] | None = None,
         measure_faithfulness: bool = False,
-    ) -> Explanation:
-        """Explain one score.
+        exposure: Sequence[Reason] = (),
+    ) -> tuple[Explanation, Judgement]:
+        """Explain one score, and say how unusual the image is.
 
         Args:
             model_input: What the network sees.
@@ -103,11 +107,15 @@ class TracedExplainer:
                 explainer's own stands for it.
             patient_orientation: DICOM Patient Orientation (0020,0020), where known.
             measure_faithfulness: Also blur and score again: ten more passes.
+            exposure: What is unusual about exposure, contrast and border.
 
         Raises:
+            Unprocessable: With the code `not_a_chest_radiograph`: it is far from every reference.
             InferenceFailed: The network gave no finite answer.
         """
         (class_map,) = self.maps([model_input], [request])
+        judgement = self.gate.judge(class_map.features, exposure)
+        require_chest_radiograph(judgement)
         found = explanation(
             request,
             class_map,
@@ -117,11 +125,11 @@ class TracedExplainer:
             patient_orientation=patient_orientation,
         )
         if found.values is None or not measure_faithfulness:
-            return found
+            return found, judgement
         measured = faithfulness(
             model_input.pixels, found.values, lambda p: self.scores(p, request.output)
         )
-        return replace(found, faithfulness=measured)
+        return replace(found, faithfulness=measured), judgement
 
 
 def open_explainer(settings: Settings) -> TracedExplainer:
@@ -134,7 +142,12 @@ def open_explainer(settings: Settings) -> TracedExplainer:
     network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
     ages = bundle.manifest.weights.training_ages
     radiograph_reader = reader(settings, ages, RESERVE + FIRST_USE)
-    explainer = TracedExplainer(bundle.manifest, network, radiograph_reader)
+    explainer = TracedExplainer(
+        bundle.manifest,
+        network,
+        radiograph_reader,
+        open_gate(bundle, settings.reference, settings.gate),
+    )
     if note := explainer.reader.memory_warning:
         log.warning(note)
     return explainer

@@ -15,6 +15,7 @@ from service.explain.fields import ExplainFields, ServedPrediction
 from service.explain.hotspot import directions
 from service.media_types import DICOM, JPEG, JSON, PNG
 from service.network.answer import ModelAnswer, image_answer, model_answer
+from service.network.gate import Judgement
 from service.radiograph.encoding import jpeg, png
 from service.radiograph.framing import FramedRadiograph
 
@@ -34,9 +35,10 @@ array of it, and the copies that are made of that when it is written."""
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """The explanation of a score, and the model that scored it."""
+    """The explanation of a score, how unusual the image is, and the model that scored it."""
 
     explanation: Explanation
+    judgement: Judgement
     model: ModelAnswer
 
 
@@ -126,7 +128,9 @@ def explanation_reply(
         explained = _explain(explainer, framed, request, served, fields.faithfulness)
         image, warnings = image_answer(framed.radiograph, framed.input), framed.warnings
     if not dicom:
-        answer = explanation_answer(explained.explanation, image, explained.model, warnings)
+        answer = explanation_answer(
+            explained.explanation, image, explained.model, explained.judgement, warnings
+        )
         return Reply(answer.model_dump_json().encode(), JSON)
     from service.explain.dicom.structured_report import structured_report
     from service.explain.dicom.study import source_header
@@ -148,16 +152,17 @@ def _explain(
     measure_faithfulness: bool,
 ) -> Explained:
     manifest = explainer.manifest
-    explanation = explainer.explanation(
+    explanation, judgement = explainer.explanation(
         framed.input,
         request,
         served_logit=served.logit if served else None,
         patient_orientation=directions(framed.radiograph.source.orientation),
         measure_faithfulness=measure_faithfulness,
+        exposure=framed.reasons,
     )
     variant = (
         manifest.variant(served.runtime, served.precision)
         if served
         else manifest.variant("torchscript")
     )
-    return Explained(explanation, model_answer(manifest, variant))
+    return Explained(explanation, judgement, model_answer(manifest, variant))

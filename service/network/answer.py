@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.network.bundle import Manifest, Variant
+from service.network.gate import Judgement, Verdict
 from service.network.scores import Finding
 from service.radiograph.preprocess import Geometry, ModelInput
 from service.radiograph.radiograph import Radiograph
@@ -72,6 +73,22 @@ class ImageAnswer(_Part):
     )
 
 
+class InputAnswer(_Part):
+    """How unusual the image is beside the reference radiographs."""
+
+    verdict: Verdict = Field(
+        description="usual; unusual: do not rely on the scores; unknown: no reference was fitted. "
+        "What is refused is not scored."
+    )
+    distance: float | None = Field(
+        description="Distance from the reference radiographs; 1 is their median."
+    )
+    typical: tuple[float, float] | None = Field(
+        description="5 % and 95 % of the reference radiographs' own distances."
+    )
+    reasons: list[str] = Field(description="Codes of what is unusual.")
+
+
 class ModelAnswer(_Part):
     """The model that scored the image."""
 
@@ -91,6 +108,7 @@ class Prediction(_Part):
     positive: bool
     score: float = Field(ge=0, le=1)
     probability: float = Field(ge=0, le=1)
+    input: InputAnswer
     pathologies: dict[str, PathologyAnswer]
     image: ImageAnswer
     model: ModelAnswer
@@ -139,10 +157,32 @@ def crop_answer(geometry: Geometry) -> CropAnswer:
     )
 
 
+def input_answer(judgement: Judgement) -> InputAnswer:
+    """Describe how unusual an image is."""
+    return InputAnswer(
+        verdict=judgement.verdict,
+        distance=judgement.distance,
+        typical=judgement.typical,
+        reasons=list(judgement.reasons),
+    )
+
+
 def prediction(
-    findings: tuple[Finding, ...], image: ImageAnswer, model: ModelAnswer, warnings: tuple[str, ...]
+    findings: tuple[Finding, ...],
+    image: ImageAnswer,
+    model: ModelAnswer,
+    judgement: Judgement,
+    warnings: tuple[str, ...],
 ) -> Prediction:
-    """Build an answer; pneumonia comes first where the weights predict it."""
+    """Build an answer; pneumonia comes first where the weights predict it.
+
+    Args:
+        findings: Of all named outputs.
+        image: What is said of the file.
+        model: What scored it.
+        judgement: How unusual the image is.
+        warnings: Of the file; those of the judgement stand before them.
+    """
     pathologies = {
         finding.label: PathologyAnswer(
             score=finding.score, probability=finding.probability, positive=finding.positive
@@ -156,8 +196,9 @@ def prediction(
         positive=leading.positive,
         score=leading.score,
         probability=leading.probability,
+        input=input_answer(judgement),
         pathologies=pathologies,
         image=image,
         model=model,
-        warnings=[*demo, *warnings],
+        warnings=[*demo, *judgement.warnings, *warnings],
     )

@@ -15,12 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.errors import BundleRefused
 from service.settings import Precision, RuntimeName
 
-FORMAT = 1
-"""Version of the manifest's own layout; a service reads exactly the one it knows."""
+FORMAT = 2
+"""Version of the manifest's own layout; a service reads exactly the one it knows. Since 2 the
+graphs have the output `features`, and there may be a reference."""
 
 MANIFEST = "manifest.json"
 OUTPUTS = 18
 """Outputs of TorchXRayVision's networks, named or not."""
+
+DEPTHS = (512, 1024, 1024)
+"""Channels of the features behind the last three dense blocks."""
+
+FEATURES = sum(DEPTHS)
 
 
 class _Record(BaseModel):
@@ -119,6 +125,9 @@ class Manifest(_Record):
         default=None, description="Measured where the bundle was exported."
     )
     explainer: str = Field(description="TorchScript file that heat maps are computed from.")
+    reference: str | None = Field(
+        default=None, description="File of the reference that images are held against."
+    )
     golden: Golden
     tools: dict[str, str]
 
@@ -195,7 +204,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleRefused(f"{path} cannot be read: {error}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else None
-        raise BundleRefused(f"{path} has layout {found}; this service reads layout {FORMAT}")
+        raise BundleRefused(
+            f"{path} has layout {found}; this service reads layout {FORMAT}: export it again"
+        )
     try:
         manifest = Manifest.model_validate(record)
     except ValidationError as error:
@@ -216,6 +227,8 @@ def _hold_together(manifest: Manifest, path: Path) -> None:
     if strangers := sorted(set(manifest.ranking) - known):
         raise BundleRefused(f"{path}: the ranked variant {strangers[0]} is not in the bundle")
     needed = {manifest.explainer, manifest.golden.file}
+    if manifest.reference is not None:
+        needed.add(manifest.reference)
     needed.update(name for variant in manifest.variants for name in variant.files)
     if missing := sorted(needed - set(manifest.files)):
         raise BundleRefused(f"{path}: no digest is recorded for {missing[0]}")

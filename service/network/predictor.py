@@ -12,6 +12,7 @@ from service.errors import InferenceFailed
 from service.network.answer import ImageAnswer, ModelAnswer, Prediction, image_answer, model_answer
 from service.network.answer import prediction as put_together
 from service.network.bundle import Bundle, Manifest, open_bundle
+from service.network.gate import Gate, Judgement, open_gate, require_chest_radiograph
 from service.network.runtime import Runtime, open_runtime
 from service.network.runtime.selection import select
 from service.network.scores import findings
@@ -75,6 +76,7 @@ class Predictor:
         runtime: What runs the network.
         reader: How files are read.
         bundle: What is served, verified.
+        gate: What images are held against.
         note: Why the variant is not the bundle's own choice, for the log; None where it is.
     """
 
@@ -82,6 +84,7 @@ class Predictor:
     runtime: Runtime
     reader: RadiographReader
     bundle: Bundle
+    gate: Gate
     note: str | None = None
 
     @property
@@ -101,19 +104,25 @@ class Predictor:
         """Decode and preprocess an image file; claim and errors as for `prepare`."""
         return prepare(data, self.reader, claim)
 
-    def answer(self, prepared: Prepared, logits: np.ndarray) -> Prediction:
+    def judge(self, prepared: Prepared, features: np.ndarray) -> Judgement:
+        """Say how unusual an image is, by its features, float32 (2560,)."""
+        return self.gate.judge(features, prepared.reasons)
+
+    def answer(self, prepared: Prepared, logits: np.ndarray, judgement: Judgement) -> Prediction:
         """Turn one image's logits, float32 (18,), into its answer.
 
         Raises:
+            Unprocessable: With the code `not_a_chest_radiograph`: it is far from every reference.
             InferenceFailed: A logit is not finite.
         """
+        require_chest_radiograph(judgement)
         if not math.isfinite(sum(logits.tolist())):
             raise InferenceFailed(
                 "The network gave no finite answer for this image.",
                 sha256_pixels=prepared.image.sha256_pixels,
             )
         found = findings(logits, self.manifest.labels, self._operating_points)
-        return put_together(found, prepared.image, self.model, prepared.warnings)
+        return put_together(found, prepared.image, self.model, judgement, prepared.warnings)
 
     def predict(self, data: bytes) -> Prediction:
         """Score one image file.
@@ -124,7 +133,7 @@ class Predictor:
         """
         prepared = self.prepare(data)
         outputs = self.runtime.low_latency.run(prepared.input.pixels[None])
-        return self.answer(prepared, outputs.logits[0])
+        return self.answer(prepared, outputs.logits[0], self.judge(prepared, outputs.features[0]))
 
 
 def open_predictor(settings: Settings) -> Predictor:
@@ -148,5 +157,6 @@ def open_predictor(settings: Settings) -> Predictor:
         runtime,
         reader(settings, bundle.manifest.weights.training_ages),
         bundle,
+        open_gate(bundle, settings.reference, settings.gate),
         chosen.note,
     )

@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Unavailable
-from service.serving.isolated_batch import BatchOutputs, run_isolated
+from service.serving.isolated_batch import BatchOutputs, rows, run_isolated
 
 log = logging.getLogger("cxr.batching")
 
@@ -36,6 +36,7 @@ class ImageOutputs:
     Attributes:
         logits: float32 (18,).
         cams: float32 (18, 7, 7).
+        features: float32 (2560,).
         waited: Seconds in the queue.
         ran: Seconds that its batch took.
         batch_size: Images of that batch.
@@ -43,6 +44,7 @@ class ImageOutputs:
 
     logits: np.ndarray
     cams: np.ndarray
+    features: np.ndarray
     waited: float
     ran: float
     batch_size: int
@@ -276,13 +278,12 @@ class MicroBatcher:
                 log.error("the network failed: %s", cause, exc_info=cause, extra=fault.detail)
                 settled = [(of_part[0].answer, fault)]
             else:
-                outputs = zip(part.outputs.logits, part.outputs.cams, strict=True)
                 settled = [
                     (
                         one.answer,
                         ImageOutputs(*of_one, part.started - one._since, part.ran, part.size),
                     )
-                    for one, of_one in zip(of_part, outputs, strict=True)
+                    for one, of_one in zip(of_part, rows(part.outputs), strict=True)
                 ]
             self._tell(_settle, settled)
 

@@ -22,6 +22,9 @@ class BatchOutputs(Protocol):
     @property
     def cams(self) -> np.ndarray: ...
 
+    @property
+    def features(self) -> np.ndarray: ...
+
 
 @dataclass(frozen=True, eq=False)
 class BatchPart:
@@ -38,6 +41,11 @@ class BatchPart:
     started: float
     ran: float
     outputs: BatchOutputs | InferenceFailed
+
+
+def rows(outputs: BatchOutputs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Logits, class activation maps and features of each image of a batch."""
+    return zip(outputs.logits, outputs.cams, outputs.features, strict=True)
 
 
 def run_isolated(

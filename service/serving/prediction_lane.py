@@ -27,6 +27,8 @@ from service.metrics import (
     DECISIONS,
     DECODE_SECONDS,
     INFERENCE_SECONDS,
+    INPUT_DISTANCE,
+    INPUT_VERDICTS,
     QUEUE_DEPTH,
     QUEUE_SECONDS,
 )
@@ -280,7 +282,11 @@ class PredictionLane:
                 row = await expected.answer
                 decoded = decoding.result()
         self._learn_speed(row)
-        answer = self._predictor.answer(decoded.prepared, row.logits)
+        judgement = self._predictor.judge(decoded.prepared, row.features)
+        INPUT_VERDICTS.labels(judgement.verdict).inc()
+        if judgement.distance is not None:
+            INPUT_DISTANCE.observe(judgement.distance)
+        answer = self._predictor.answer(decoded.prepared, row.logits, judgement)
         waited = decoded.waited + row.waited
         self._queue_seconds.observe(waited)
         self._inference_seconds.observe(row.ran)
@@ -320,7 +326,10 @@ class PredictionLane:
             patient_orientation=directions(scored.prepared.orientation),
         )
         prepared = scored.prepared
-        return explanation_answer(found, prepared.image, self._predictor.model, prepared.warnings)
+        judgement = self._predictor.judge(prepared, scored.row.features)
+        return explanation_answer(
+            found, prepared.image, self._predictor.model, judgement, prepared.warnings
+        )
 
     def served(self, scored: Scored, request: MapRequest) -> ServedPrediction:
         """The served prediction, for the explainer."""

@@ -6,6 +6,7 @@ from service.explain.cam.class_map import ClassMap
 from service.explain.cam.request import MapRequest
 from service.explain.explanation import explanation
 from service.network.answer import ModelAnswer, image_answer
+from service.network.gate import Judgement
 from service.radiograph.preprocess import Geometry, preprocess
 from service.radiograph.radiograph import Radiograph, Source
 
@@ -42,4 +43,5 @@ def grey(width, height, level=128):
     return Radiograph(np.full((height, width), level, np.uint8), 255.0, source)
 
 
+USUAL = Judgement("usual", 1.0, (0.8, 1.4), (), ())
 IMAGE = image_answer(grey(1841, 1955), preprocess(grey(1841, 1955)))

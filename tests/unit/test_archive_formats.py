@@ -96,17 +96,21 @@ def test_the_same_rows_are_the_same_bytes(form):
 
 
 def test_columns_are_named_for_the_findings():
-    """Each finding that the weights name has its three columns; spaces become underscores."""
+    """How unusual the image is comes first; then each finding that the weights name has its three
+    columns, and spaces become underscores."""
     names = [column.name for column in columns(["Lung Opacity", "", "Pneumonia"])]
-    assert names[:6] == [
+    assert names[:9] == [
         "path",
         "status",
         "message",
+        "input_verdict",
+        "input_distance",
+        "input_reasons",
         "Lung_Opacity_probability",
         "Lung_Opacity_score",
         "Lung_Opacity_positive",
     ]
-    assert names[8] == "Pneumonia_positive"
+    assert names[11] == "Pneumonia_positive"
     assert names[-1] == "warnings"
 
 

@@ -23,7 +23,7 @@ def marked(pixels):
 
 @pytest.fixture(scope="module")
 def predictor(demo_bundle):
-    return open_predictor(read_settings(bundle=str(demo_bundle)))
+    return open_predictor(read_settings(bundle=str(demo_bundle), gate="off"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,12 @@ class Constant:
 
     def run(self, pixels):
         self.batches.append(len(pixels))
-        return Outputs(np.ones((len(pixels), 18), np.float32), np.ones((len(pixels), 18, 7, 7)))
+        images = len(pixels)
+        return Outputs(
+            np.ones((images, 18), np.float32),
+            np.ones((images, 18, 7, 7)),
+            np.ones((images, 2560), np.float32),
+        )
 
 
 class Raising(Constant):

@@ -50,7 +50,7 @@ def test_every_offered_map_equals_its_peers(differences, method, layer):
 def test_a_map_says_the_logit_that_it_explains(traced, pixels):
     """A map carries its target's own logit as the network computes it."""
     with torch.inference_mode():
-        logits, _ = traced(torch.from_numpy(pixels[:1]))
+        logits, _, _ = traced(torch.from_numpy(pixels[:1]))
     (found,) = class_maps(traced, pixels[:1], [3], "hirescam", "denseblock3")
     assert found.logit == pytest.approx(float(logits[0, 3]), abs=1e-5)
 

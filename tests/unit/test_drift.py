@@ -10,6 +10,7 @@ from export.bundle.quantise import quantisable
 from export.bundle.variants import CANDIDATES, golden_tolerance
 from export.checkpoints.eager import EagerAnswer
 from export.errors import CalibrationRefused
+from service.network.runtime import Outputs
 from service.network.scores import op_norm, sigmoid
 
 LABELS = ("Pneumonia", "")
@@ -20,8 +21,8 @@ def _logit(probability):
     return np.log(probability / (1 - probability))
 
 
-def _compare(eager, variant):
-    """Drift of two lists of probabilities of pneumonia, on images that are not phantoms."""
+def _compare(eager, variant, features=None, changed=None):
+    """Drift of two lists of probabilities of pneumonia, and of features, without phantoms."""
 
     def columns(probabilities):
         return np.array([[_logit(p), 0.0] for p in probabilities], np.float32)
@@ -29,13 +30,18 @@ def _compare(eager, variant):
     theirs = columns(eager)
     probabilities = sigmoid(theirs)
     reference = EagerAnswer(
-        theirs, probabilities, op_norm(probabilities, np.array(POINTS, np.float32))
+        theirs,
+        probabilities,
+        op_norm(probabilities, np.array(POINTS, np.float32)),
+        np.ones((len(eager), 1), np.float32) if features is None else features,
     )
     names = tuple(f"image {index}" for index in range(len(eager)))
     evidence = CheckImages(
         np.zeros((len(eager), 1, 1, 1), np.float32), names, positive=(None,) * len(eager)
     )
-    (found,) = drift(columns(variant), reference, evidence, LABELS, POINTS)
+    logits = columns(variant)
+    outputs = Outputs(logits, logits, reference.features if changed is None else changed)
+    (found,) = drift(outputs, reference, evidence, LABELS, POINTS)
     return found
 
 
@@ -70,6 +76,16 @@ def test_a_changed_decision_far_from_the_operating_point_is_a_fault():
         "radiographs: 1 changed decisions further than 0.03 from the operating point, "
         "first Pneumonia on image 0"
     )
+
+
+def test_noisy_features_keep_a_variant_out():
+    """Noise is measured between square roots, of what tells the images apart."""
+    features = np.square(np.array([[1], [3]], np.float32))
+    quiet = _compare([0.1, 0.1], [0.1, 0.1], features, np.square([[1.05], [3.05]]))
+    assert quiet.feature_noise == pytest.approx(0.05)
+    assert quiet.faults(0.03) == []
+    noisy = _compare([0.1, 0.1], [0.1, 0.1], features, np.square([[1.2], [3.2]]))
+    assert noisy.faults(0.03) == ["radiographs: noise of the features 0.2 > 0.1"]
 
 
 def test_not_a_number_never_passes():

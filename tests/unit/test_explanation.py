@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from explained import IMAGE, MODEL, REQUEST, explained, hot_map
+from explained import IMAGE, MODEL, REQUEST, USUAL, explained, hot_map
 
 from service.errors import InferenceFailed
 from service.explain.answer import ExplanationAnswer, explanation_answer
@@ -19,13 +19,13 @@ from service.settings import read_settings
 
 
 def answer(found):
-    return explanation_answer(found, IMAGE, MODEL)
+    return explanation_answer(found, IMAGE, MODEL, USUAL)
 
 
 def test_a_map_is_answered_with_its_place():
     """Score, map, peak, box and words agree with each other and survive JSON."""
     found = explanation_answer(
-        explained(patient_orientation=("L", "F")), IMAGE, MODEL, ("Of the image.",)
+        explained(patient_orientation=("L", "F")), IMAGE, MODEL, USUAL, ("Of the image.",)
     )
     again = ExplanationAnswer.model_validate_json(found.model_dump_json())
     assert again == found
@@ -136,12 +136,15 @@ def test_the_explainer_explains_what_it_is_shown(demo_bundle, phantom_png):
     explainer = open_explainer(read_settings(bundle=str(demo_bundle)))
     prepared = prepare(phantom_png(1), explainer.reader)
     request = map_request(explainer.manifest.labels, "Pneumonia", "hirescam", "denseblock4")
-    found = explainer.explanation(prepared.input, request, measure_faithfulness=True)
+    found, judgement = explainer.explanation(prepared.input, request, measure_faithfulness=True)
+    assert judgement.verdict == "usual"
     assert found.request is request
     assert found.values.shape == (7, 7)
     assert found.served.positive
     assert found.faithfulness.hottest > found.faithfulness.random_mean
-    dumped = json.loads(explanation_answer(found, prepared.image, MODEL).model_dump_json())
+    dumped = json.loads(
+        explanation_answer(found, prepared.image, MODEL, judgement).model_dump_json()
+    )
     assert dumped["method"] == "hirescam"
     assert dumped["layer"] == "denseblock4"
 
@@ -160,7 +163,7 @@ def test_cam_is_gradcam_at_the_last_layer(demo_bundle, phantom_png):
     explainer = open_explainer(read_settings(bundle=str(demo_bundle)))
     image = prepare(phantom_png(1), explainer.reader).input
     cheap, costly = (
-        explainer.explanation(image, map_request(explainer.manifest.labels, "Pneumonia", method))
+        explainer.explanation(image, map_request(explainer.manifest.labels, "Pneumonia", method))[0]
         for method in ("cam", "gradcam")
     )
     np.testing.assert_allclose(cheap.values, costly.values, atol=1e-4, rtol=0)

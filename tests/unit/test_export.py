@@ -24,12 +24,14 @@ from service.network.runtime import Outputs
 def test_the_exportable_network_answers_as_the_library_does(network):
     """Our wrapper around random weights gives the library's logits, and cams that explain them."""
     pixels = np.random.default_rng(0).random((3, 1, 224, 224), np.float32)
-    logits, cams = ExportableNetwork(network)(torch.from_numpy(pixels))
+    logits, cams, features = ExportableNetwork(network)(torch.from_numpy(pixels))
     with torch.inference_mode():
         theirs = network(torch.from_numpy(pixels) * 2048 - 1024)
     torch.testing.assert_close(logits, theirs, atol=1e-5, rtol=1e-5)
     averages = cams.mean(dim=(2, 3)) + network.classifier.bias
     torch.testing.assert_close(averages, logits, atol=1e-5, rtol=1e-5)
+    theirs = run_eager(network, pixels).features
+    np.testing.assert_allclose(features.numpy(), theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_parity_of_the_demo_bundle_is_on_record(demo_bundle):
@@ -58,9 +60,10 @@ class _Shifted:
         self._library, self._shift = library, shift
 
     def run(self, pixels: np.ndarray) -> Outputs:
-        logits = run_eager(self._library, pixels).logits + np.float32(self._shift)
+        answer = run_eager(self._library, pixels)
+        logits = answer.logits + np.float32(self._shift)
         cams = np.broadcast_to(logits[:, :, None, None], (*logits.shape, 7, 7))
-        return Outputs(logits, cams)
+        return Outputs(logits, cams, answer.features)
 
 
 @pytest.mark.parametrize(

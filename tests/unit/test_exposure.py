@@ -243,7 +243,7 @@ def test_a_prediction_warns_of_the_exposure_and_of_what_was_not_seen(demo_bundle
     """The sentences of the reasons stand in a prediction's warnings, and the prepared image has
     their codes."""
     pixels = stored(chest(4, 300, 224), 8) // 4
-    predictor = open_predictor(read_settings(bundle=str(demo_bundle)))
+    predictor = open_predictor(read_settings(bundle=str(demo_bundle), gate="off"))
     prepared = predictor.prepare(raster(pixels, "PNG"))
     assert [reason.code for reason in prepared.reasons] == ["too_dark"]
     answer = predictor.predict(raster(pixels, "PNG"))

@@ -29,7 +29,8 @@ class Exactly:
         assert len(pixels) == self.size
         self.noted.append(self.size)
         logits = np.repeat(pixels[:, 0, 0, :1], 18, axis=1)
-        return Outputs(logits, np.repeat(logits, 49, axis=1).reshape(-1, 18, 7, 7))
+        maps = np.repeat(logits, 49, axis=1).reshape(-1, 18, 7, 7)
+        return Outputs(logits, maps, logits)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,7 @@ def test_a_batch_is_run_in_pieces_that_are_compiled(images, pieces):
     assert noted == pieces
     np.testing.assert_array_equal(outputs.logits[:, 17], np.arange(images))
     np.testing.assert_array_equal(outputs.cams[:, 17, 6, 6], np.arange(images))
+    np.testing.assert_array_equal(outputs.features[:, 17], np.arange(images))
 
 
 @pytest.mark.parametrize(("most", "sizes"), [(1, (1,)), (3, (1,)), (4, (1, 4)), (64, (1, 4))])

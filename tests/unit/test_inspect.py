@@ -27,6 +27,25 @@ def file(tmp_path):
     return path
 
 
+@pytest.fixture(autouse=True)
+def _no_bundle(tmp_path, monkeypatch):
+    """No bundle lies where a command looks for one, unless a test names it."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_inspect_says_how_unusual_the_image_is(demo_bundle, tmp_path, phantom_png):
+    """With a bundle, the network is run and its verdict stands beside what was read; the file is
+    shown also where the service would refuse it."""
+    usual, turned = tmp_path / "usual.png", tmp_path / "turned.png"
+    usual.write_bytes(phantom_png(1))
+    Image.open(usual).rotate(90).save(turned)
+    verdicts = []
+    for path in (usual, turned):
+        done = CliRunner().invoke(inspect, [str(path), "--json", "--bundle", str(demo_bundle)])
+        verdicts.append(json.loads(done.stdout)["input"]["verdict"])
+    assert verdicts == ["usual", "refused"]
+
+
 def test_inspect_says_what_the_service_sees(file):
     """The JSON names format, syntax, pixels, mapping, crop and warnings."""
     seen = json.loads(CliRunner().invoke(inspect, [str(file), "--json"]).stdout)

@@ -32,7 +32,10 @@ class Slow:
 
     def run(self, pixels):
         time.sleep(self.seconds)
-        return Outputs(np.zeros((len(pixels), 18)), np.zeros((len(pixels), 18, 7, 7)))
+        images = len(pixels)
+        return Outputs(
+            np.zeros((images, 18)), np.zeros((images, 18, 7, 7)), np.zeros((images, 2560))
+        )
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,8 @@ from service.errors import InferenceFailed
 def network(pixels):
     if (pixels > 0.5).any():
         raise RuntimeError("no kernel for this convolution")
-    return type("Outputs", (), {"logits": np.zeros((len(pixels), 18)), "cams": pixels})
+    logits = np.zeros((len(pixels), 18))
+    return type("Outputs", (), {"logits": logits, "cams": pixels, "features": pixels})
 async def score(value):
     try:
         await batcher.submit(np.full((1, 224, 224), value, np.float32), 1e9)

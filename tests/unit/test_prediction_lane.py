@@ -44,7 +44,11 @@ class Noted:
         self.entered.release()
         assert self.gate.wait(LONG)
         rows = len(pixels)
-        return Outputs(np.zeros((rows, 18), np.float32), np.zeros((rows, 18, 7, 7), np.float32))
+        return Outputs(
+            np.zeros((rows, 18), np.float32),
+            np.zeros((rows, 18, 7, 7), np.float32),
+            np.zeros((rows, 2560), np.float32),
+        )
 
 
 class File:
@@ -78,7 +82,9 @@ def radiograph() -> File:
 @pytest.fixture(scope="module")
 def opened(demo_bundle):
     """A predictor whose runtime is to be replaced by one that notes what it gets."""
-    return open_predictor(Settings(bundle=str(demo_bundle), runtime="onnxruntime", threads=1))
+    return open_predictor(
+        Settings(bundle=str(demo_bundle), runtime="onnxruntime", threads=1, gate="off")
+    )
 
 
 @pytest.fixture

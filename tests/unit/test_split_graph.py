@@ -35,5 +35,5 @@ def test_outputs_stay_as_they_are_bit_for_bit(complete_bundle, batch, name, piec
     found, expected = (
         core().compile_model(model, "CPU", CONFIG)({"pixels": batch}) for model in (cut, whole)
     )
-    for output in ("logits", "cams"):
+    for output in ("logits", "cams", "features"):
         np.testing.assert_array_equal(found[output], expected[output])

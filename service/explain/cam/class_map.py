@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,12 +24,15 @@ class ClassMap:
         layer: One of `LAYERS`.
         values: float32 (n, n), at least 0, over the network's square input.
         logit: The target's logit, by the same pass that made the map.
+        features: float32 (2560,), the image's features by that pass; empty where the image was
+            judged by those of a prediction.
     """
 
     method: str
     layer: str
     values: np.ndarray
     logit: float
+    features: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
 
     @property
     def empty(self) -> bool:

@@ -15,15 +15,21 @@ from service.explain.cam.weighting import WEIGHTINGS
 STAGES = (
     "stem",
     "denseblock1",
+    "average1",
     "transition1",
     "denseblock2",
+    "average2",
     "transition2",
     "denseblock3",
+    "average3",
     "transition3",
     "denseblock4",
     "norm5",
 )
 """Children of the traced network, in the order in which it applies them; export makes them so."""
+
+FEATURES_BEHIND = ("average2", "average3", "norm5")
+"""Stages whose outputs, the last behind its ReLU, are averaged into the network's features."""
 
 BATCH = 4
 """Images differentiated at a time; more gain no speed on a CPU and cost memory."""
@@ -37,19 +43,21 @@ class Differentiated:
         activations: float32 (N, C, n, n).
         gradients: float32 (N, C, n, n), of each image's own target.
         logits: float32 (N,), of each image's own target.
+        features: float32 (N, 2560), as the whole network gives them.
     """
 
     activations: torch.Tensor
     gradients: torch.Tensor
     logits: torch.Tensor
+    features: torch.Tensor
 
     def maps(self, method: str, layer: str) -> list[ClassMap]:
         """Weigh the activations by a method of `WEIGHTINGS`; one map an image."""
         with torch.no_grad():
             values = F.relu(WEIGHTINGS[method](self.activations, self.gradients))
         return [
-            ClassMap(method, layer, each.numpy(), float(logit))
-            for each, logit in zip(values, self.logits, strict=True)
+            ClassMap(method, layer, each.numpy(), float(logit), features.numpy())
+            for each, logit, features in zip(values, self.logits, self.features, strict=True)
         ]
 
 
@@ -93,23 +101,31 @@ def differentiate(
     split = STAGES.index(layer) + 1
     # The profiling executor would compile each stage anew for gradients, for seconds, in the
     # middle of the first requests; the plain interpreter is as fast here.
+    features: list[torch.Tensor] = []
+
+    def apply(name: str, images: torch.Tensor) -> torch.Tensor:
+        images = getattr(network, name)(images)
+        if name == LAST_LAYER:
+            # Here and nowhere else: a second ReLU would pass no gradient to cells that the first
+            # set to zero, although the classifier's weight there is what it is everywhere.
+            images = F.relu(images)
+        if name in FEATURES_BEHIND:
+            features.append(images.detach().mean(dim=(2, 3)))
+        return images
+
     with torch.jit.optimized_execution(False):
         with torch.no_grad():
-            features = (torch.from_numpy(pixels) * 2 - 1) * 1024
+            activations = (torch.from_numpy(pixels) * 2 - 1) * 1024
             for name in STAGES[:split]:
-                features = getattr(network, name)(features)
-            if layer == LAST_LAYER:
-                features = F.relu(features)
+                activations = apply(name, activations)
         with torch.enable_grad():
-            features.requires_grad_(True)
-            last = features
-            if layer != LAST_LAYER:
-                for name in STAGES[split:]:
-                    last = getattr(network, name)(last)
-                # Once only: a second ReLU would pass no gradient to cells that the first set to
-                # zero, although the classifier's weight there is what it is everywhere.
-                last = F.relu(last)
+            activations.requires_grad_(True)
+            last = activations
+            for name in STAGES[split:]:
+                last = apply(name, last)
             logits = network.classes(last).mean(dim=(2, 3)) + network.bias
             chosen = logits[torch.arange(len(pixels)), torch.tensor(outputs)]
-            (gradients,) = torch.autograd.grad(chosen.sum(), features)
-    return Differentiated(features.detach(), gradients, chosen.detach())
+            (gradients,) = torch.autograd.grad(chosen.sum(), activations)
+    return Differentiated(
+        activations.detach(), gradients, chosen.detach(), torch.cat(features, dim=1)
+    )

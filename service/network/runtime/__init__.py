@@ -26,10 +26,13 @@ class Outputs:
         logits: float32 (N, 18).
         cams: float32 (N, 18, 7, 7), class activation maps: their mean over the grid plus
             the classifier's bias is the logit.
+        features: float32 (N, 2560), at least 0: activations behind the last three dense blocks,
+            averaged over the image (`service.network.bundle.DEPTHS`).
     """
 
     logits: np.ndarray
     cams: np.ndarray
+    features: np.ndarray
 
 
 @dataclass(frozen=True)

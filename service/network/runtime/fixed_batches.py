@@ -38,6 +38,7 @@ class FixedBatches:
         return Outputs(
             np.concatenate([part.logits for part in parts]),
             np.concatenate([part.cams for part in parts]),
+            np.concatenate([part.features for part in parts]),
         )
 
     def _ends(self, images: int) -> Iterator[int]:

@@ -42,8 +42,7 @@ class OnnxRuntime:
         return self
 
     def run(self, pixels: np.ndarray) -> Outputs:
-        logits, cams = self._session.run(["logits", "cams"], {"pixels": pixels})
-        return Outputs(logits, cams)
+        return Outputs(*self._session.run(["logits", "cams", "features"], {"pixels": pixels}))
 
 
 def unavailable_reason(variant: Variant, device: Device) -> str | None:

@@ -70,11 +70,11 @@ class OpenVinoRuntime:
         try:
             request.infer({"pixels": pixels}, share_inputs=True)
             # The tensors belong to the request, which the next run writes over.
-            logits = request.get_tensor("logits").data.copy()
-            cams = request.get_tensor("cams").data.copy()
+            return Outputs(
+                *(request.get_tensor(name).data.copy() for name in ("logits", "cams", "features"))
+            )
         finally:
             self._requests.put(request)
-        return Outputs(logits, cams)
 
 
 def unavailable_reason(variant: Variant, device: Device) -> str | None:

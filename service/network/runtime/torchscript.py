@@ -30,8 +30,8 @@ class TorchScriptRuntime:
 
     def run(self, pixels: np.ndarray) -> Outputs:
         with torch.inference_mode():
-            logits, cams = self._network(torch.from_numpy(pixels))
-        return Outputs(logits.numpy(), cams.numpy())
+            outputs = self._network(torch.from_numpy(pixels))
+        return Outputs(*(output.numpy() for output in outputs))
 
 
 def unavailable_reason(variant: Variant, device: Device) -> str | None:

@@ -1,0 +1,1 @@
+"""Fitting the reference that images are held against."""
