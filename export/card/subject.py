@@ -12,6 +12,7 @@ from export.card.facts import Facts
 from export.errors import CardRefused
 from export.evaluation.training_sets import DEMO, TRAINED_ON, trained_on
 from service.network.bundle import Bundle, Manifest, open_bundle
+from service.network.reference import ReferenceRecord, load_reference
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Subject:
         facts: What their makers say.
         manifest: Of the bundle.
         parity: The bundle's parity.json.
+        reference: What images are held against; None where nothing was fitted.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Subject:
     facts: Facts
     manifest: Manifest | None = None
     parity: dict[str, Any] | None = None
+    reference: ReferenceRecord | None = None
 
 
 def of_bundle(folder: Path) -> Subject:
@@ -61,6 +64,7 @@ def of_bundle(folder: Path) -> Subject:
         facts=_facts(manifest.weights.name),
         manifest=manifest,
         parity=_parity(bundle),
+        reference=_reference(bundle),
     )
 
 
@@ -73,10 +77,12 @@ def by_name(name: str) -> Subject:
     if name not in TRAINED_ON:
         raise CardRefused(f'"{name}" is none of {", ".join(TRAINED_ON)}')
     sha256: str | None
+    reference = None
     if name == DEMO:
-        from export.checkpoints.weights import load_demo
+        from export.checkpoints.weights import DEMO_REFERENCE, load_demo
 
         weights = load_demo()
+        reference = load_reference(DEMO_REFERENCE, weights.sha256).record
         licence, sha256 = weights.licence, weights.sha256
         labels, points = weights.labels, weights.operating_points
     else:
@@ -97,6 +103,7 @@ def by_name(name: str) -> Subject:
         },
         trained_on=trained_on(name),
         facts=_facts(name),
+        reference=reference,
     )
 
 
@@ -104,6 +111,13 @@ def _facts(name: str) -> Facts:
     if name == DEMO:
         return demo.facts()
     return official.facts(name) if name in TRAINED_ON else unknown.FACTS
+
+
+def _reference(bundle: Bundle) -> ReferenceRecord | None:
+    manifest = bundle.manifest
+    if manifest.reference is None:
+        return None
+    return load_reference(bundle.path(manifest.reference), manifest.weights.sha256).record
 
 
 def _parity(bundle: Bundle) -> dict[str, Any] | None:
