@@ -15,7 +15,7 @@ pytest.importorskip("selenium", reason="selenium is not installed: the page is n
 
 import browser as chromium
 from between import Between, canned, fault, keyed, pass_on
-from PIL import Image
+from PIL import Image, ImageDraw
 from pydicom.data import get_testdata_file
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -121,6 +121,45 @@ def test_a_result_tells_score_and_probability_apart(page, opacity):
         f"Pneumonia: score {score}, above its operating point; probability {probability}"
     )
     assert page.heard() == f"phantom opacity.png: Pneumonia {score} positive."
+
+
+def test_an_unusual_image_says_so_above_its_score_and_larger(page, tmp_path):
+    """The doubt stands first, no text of the score is larger, and nothing is coloured positive."""
+    pale = tmp_path / "pale.png"
+    phantom = np.asarray(Image.open(SAMPLES / "opacity.png"))
+    Image.fromarray((phantom * 0.7 + 40).astype(np.uint8)).save(pale)
+    page.give(pale)
+    page.until(lambda: page.text("doubt-title") == "Unusual image")
+
+    def size(selector):
+        return float(page.find(selector).value_of_css_property("font-size").removesuffix("px"))
+
+    doubt, verdict = page.find("#doubt"), page.find("#verdict")
+    assert doubt.location["y"] < verdict.location["y"]
+    scores = ("#verdict-title", "#verdict-text", ".finding-score", ".finding-name")
+    assert all(size(selector) < size("#doubt-title") for selector in scores)
+    plain = page.find("#doubt-text").value_of_css_property("color")
+    for selector in ("#verdict-title", ".finding-name", ".finding-score"):
+        assert page.find(selector).value_of_css_property("color") == plain
+    assert "times their median" in page.text("doubt-distance")
+    assert page.text("warnings").startswith("Unusual image: its distance from the reference")
+    assert page.find(".tile-state").text.endswith("unusual")
+    page.give(SAMPLES / "opacity.png")
+    page.until(lambda: page.text("warnings") == "" and page.all(".finding"))
+    assert not doubt.is_displayed()
+
+
+def test_what_is_far_outside_is_refused_with_its_distance(page, tmp_path):
+    """A page of text is not scored, and the message says how far it is."""
+    path = tmp_path / "text.png"
+    sheet = Image.new("L", (600, 800), 255)
+    ImageDraw.Draw(sheet).multiline_text((40, 40), "No radiograph.\n" * 40, fill=0)
+    sheet.save(path)
+    page.give(path)
+    page.until(lambda: page.text("message-code") == "not_a_chest_radiograph (422)")
+    assert page.text("message-title") == "Not scored: unlike a frontal chest radiograph"
+    assert "times their median" in page.text("message-text")
+    assert page.text("verdict-title") == "Not scored"
 
 
 def test_one_without_an_opacity_is_negative(page):
