@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.errors import CxrError
 from service.http.uploads import Upload
 from service.network.answer import Prediction
-from service.serving.prediction_lane import PredictionLane
+from service.serving.prediction_lane import PredictionLane, Scored
 from service.settings import Settings
 
 log = logging.getLogger("cxr.predict")
@@ -43,9 +43,12 @@ class BatchAnswer(BaseModel):
     failed: int = Field(description="How many of the answers are errors.")
 
 
-async def answer_each(
-    lane: PredictionLane, files: Sequence[Upload], settings: Settings
-) -> BatchAnswer:
+async def score_each(
+    lane: PredictionLane,
+    files: Sequence[Upload],
+    settings: Settings,
+    deadline: float | None = None,
+) -> list[Scored | CxrError]:
     """Score images, a few at a time, so that one large request leaves room for small ones.
 
     Args:
@@ -53,24 +56,40 @@ async def answer_each(
         files: The files; each is dropped once it is answered.
         settings: The deadline, which holds for each image from the moment it is handed in, and
             the batch size, two of which may be under way.
+        deadline: The caller's for all of them, on the event loop's clock; None where it has none.
+
+    Returns:
+        For each image, in order, what was found or why nothing was.
     """
     room = asyncio.Semaphore(2 * settings.max_batch)
     loop = asyncio.get_running_loop()
 
-    async def answer(file: Upload) -> ImageOutcome:
+    async def score(file: Upload) -> Scored | CxrError:
         async with room:
+            by = loop.time() + settings.deadline_seconds
             try:
-                scored = await lane.predict(file, loop.time() + settings.deadline_seconds)
-                return ImageOutcome(prediction=scored.prediction)
+                return await lane.predict(file, by if deadline is None else min(by, deadline))
             except CxrError as error:
-                fault = error
+                return error
             except Exception:
                 log.exception("an image of a batch failed")
-                fault = CxrError("The service failed on this image.")
+                return CxrError("The service failed on this image.")
             finally:
                 file.drop()
-        return ImageOutcome(error=ErrorAnswer.model_validate(fault.body()["error"]))
 
-    outcomes = await asyncio.gather(*(answer(file) for file in files))
+    return await asyncio.gather(*(score(file) for file in files))
+
+
+async def answer_each(
+    lane: PredictionLane, files: Sequence[Upload], settings: Settings
+) -> BatchAnswer:
+    """Score images as `score_each` does and put their answers together."""
+    outcomes = [_outcome(scored) for scored in await score_each(lane, files, settings)]
     failed = sum(outcome.error is not None for outcome in outcomes)
     return BatchAnswer(answers=outcomes, failed=failed)
+
+
+def _outcome(scored: Scored | CxrError) -> ImageOutcome:
+    if isinstance(scored, CxrError):
+        return ImageOutcome(error=ErrorAnswer.model_validate(scored.body()["error"]))
+    return ImageOutcome(prediction=scored.prediction)

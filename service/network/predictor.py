@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,6 +68,22 @@ def prepare(data: bytes, reader: RadiographReader, claim: Claim | None = None) -
         )
 
 
+def require_finite(logits: np.ndarray, digest: Callable[[], str]) -> None:
+    """Refuse an answer of the network that is none.
+
+    Args:
+        logits: float32 (18,).
+        digest: Tells the SHA-256 of the pixels, for the error.
+
+    Raises:
+        InferenceFailed: A logit is not finite.
+    """
+    if not math.isfinite(sum(logits.tolist())):
+        raise InferenceFailed(
+            "The network gave no finite answer for this image.", sha256_pixels=digest()
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """A bundle with its runtime and its reader.
@@ -116,11 +133,7 @@ class Predictor:
             InferenceFailed: A logit is not finite.
         """
         require_chest_radiograph(judgement)
-        if not math.isfinite(sum(logits.tolist())):
-            raise InferenceFailed(
-                "The network gave no finite answer for this image.",
-                sha256_pixels=prepared.image.sha256_pixels,
-            )
+        require_finite(logits, lambda: prepared.image.sha256_pixels)
         found = findings(logits, self.manifest.labels, self._operating_points)
         return put_together(found, prepared.image, self.model, judgement, prepared.warnings)
 

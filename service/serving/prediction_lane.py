@@ -33,10 +33,10 @@ from service.metrics import (
     QUEUE_SECONDS,
 )
 from service.network.answer import Prediction
-from service.network.predictor import Predictor, Prepared
+from service.network.predictor import Predictor, Prepared, require_finite
 from service.network.runtime import Outputs, batch_sizes, ways
 from service.radiograph.memory_budget import Claim
-from service.radiograph.preprocess import INPUT_SIDE
+from service.radiograph.preprocess import INPUT_SIDE, pixel_digest
 from service.radiograph.preview import BESIDE, preview
 from service.serving.batching import Expected, ImageOutputs, MicroBatcher
 from service.serving.work_queue import WorkQueue
@@ -281,20 +281,48 @@ class PredictionLane:
                 decoding.add_done_callback(partial(_queue_pixels, expected, batcher))
                 row = await expected.answer
                 decoded = decoding.result()
-        self._learn_speed(row)
+        waited = decoded.waited + row.waited
+        self._observe(row, waited)
         judgement = self._predictor.judge(decoded.prepared, row.features)
         INPUT_VERDICTS.labels(judgement.verdict).inc()
         if judgement.distance is not None:
             INPUT_DISTANCE.observe(judgement.distance)
         answer = self._predictor.answer(decoded.prepared, row.logits, judgement)
-        waited = decoded.waited + row.waited
-        self._queue_seconds.observe(waited)
-        self._inference_seconds.observe(row.ran)
-        BATCH_SIZE.observe(row.batch_size)
         for label, found in answer.pathologies.items():
             DECISIONS.labels(label, str(found.positive).lower()).inc()
         timings = Timings(decoded.seconds, waited, row.ran, row.batch_size)
         return Scored(decoded.prepared, row, answer, timings)
+
+    async def run_network(self, pixels: np.ndarray, deadline: float) -> ImageOutputs:
+        """Run the network on pixels that need no decoding; they queue beside those that do.
+
+        Args:
+            pixels: float32 (1, 224, 224) in [0, 1].
+            deadline: On the event loop's clock.
+
+        Raises:
+            Overloaded: The queue is full.
+            ServerFault: The network failed on them, there was no answer by the deadline, or the
+                service is not up.
+        """
+        if self._batcher is None:
+            raise Unavailable("The service is starting.")
+        self.check_capacity()
+        self._admitted += 1
+        try:
+            row = await self._batcher.submit(pixels, deadline)
+        finally:
+            self._leave()
+        self._observe(row, row.waited)
+        require_finite(row.logits, partial(pixel_digest, pixels))
+        return row
+
+    def _observe(self, row: ImageOutputs, waited: float) -> None:
+        """Learn from an image that the network ran on, and measure it; `waited` is in seconds."""
+        self._learn_speed(row)
+        self._queue_seconds.observe(waited)
+        self._inference_seconds.observe(row.ran)
+        BATCH_SIZE.observe(row.batch_size)
 
     async def preview(self, image: Image, deadline: float) -> bytes:
         """Draw one image file as an 8-bit PNG; it counts as work like a prediction.
