@@ -11,6 +11,8 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +21,11 @@ from service.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS
 
 _RECORD = "cxr.record"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_QUIET = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
+_VERSION = re.compile(r"/versions/[^/]+")
+"""The part of the Open Inference Protocol's paths that names a version, which can be any."""
+_QUIET = frozenset(
+    {"/livez", "/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
 """Asked every few seconds by machines; measured nowhere and logged nowhere."""
 
 log = logging.getLogger("cxr.request")
@@ -30,55 +36,40 @@ def record(scope: Scope) -> dict[str, Any]:
     return scope.setdefault(_RECORD, {})
 
 
-class AccessLog:
-    """Middleware that logs and measures every request; it is outermost.
+class RequestLog:
+    """Logs and measures the requests of a service, whichever way they come.
 
     Args:
-        app: What it wraps.
         service: Whose requests these are.
-        paths: The paths that are served; every other counts as "other".
         log_requests: Whether to log one line a request.
     """
 
-    def __init__(
-        self, app: ASGIApp, service: str, paths: frozenset[str], log_requests: bool
-    ) -> None:
-        self._app = app
+    def __init__(self, service: str, log_requests: bool) -> None:
         self._service = service
-        self._paths = paths
         self._log_requests = log_requests
         self._unlogged = 0
         self._next_line = 0.0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _QUIET:
-            await self._app(scope, receive, send)
-            return
+    @contextmanager
+    def request(
+        self, kept: dict[str, Any], request_id: str, path: str, method: str
+    ) -> Iterator[None]:
+        """Keep the record of one request while the block lasts, and log and measure it then.
+
+        Args:
+            kept: The record; `status` and `outcome` are what became of the request.
+            request_id: Its identifier.
+            path: What is asked for; one of a few.
+            method: How.
+        """
         started = time.monotonic()
-        path = scope["path"] if scope["path"] in self._paths else "other"
-        request_id = _request_id(scope)
-        kept = record(scope)
         kept.update(
-            service=self._service,
-            request_id=request_id,
-            path=path,
-            method=scope["method"],
-            status=499,
+            service=self._service, request_id=request_id, path=path, method=method, status=499
         )
-
-        async def note(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                kept["status"] = message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                ]
-            await send(message)
-
         in_flight = IN_FLIGHT.labels(self._service, path)
         in_flight.inc()
         try:
-            await self._app(scope, receive, note)
+            yield
         finally:
             in_flight.dec()
             elapsed = time.monotonic() - started
@@ -107,12 +98,50 @@ class AccessLog:
         return False
 
 
-def _request_id(scope: Scope) -> str:
+class AccessLog:
+    """Middleware that logs and measures every request; it is outermost.
+
+    Args:
+        app: What it wraps.
+        service: Whose requests these are.
+        paths: The paths that are served; every other counts as "other".
+        log_requests: Whether to log one line a request.
+    """
+
+    def __init__(
+        self, app: ASGIApp, service: str, paths: frozenset[str], log_requests: bool
+    ) -> None:
+        self._app = app
+        self._paths = paths
+        self._log = RequestLog(service, log_requests)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _QUIET:
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        if path not in self._paths:
+            path = _VERSION.sub("", path, 1)
+        request_id = new_request_id(dict(scope["headers"]).get(b"x-request-id", b""))
+        kept = record(scope)
+
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept["status"] = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        path = path if path in self._paths else "other"
+        with self._log.request(kept, request_id, path, scope["method"]):
+            await self._app(scope, receive, note)
+
+
+def new_request_id(sent: bytes) -> str:
     """The caller's request id where it is well-formed, otherwise a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value.decode()
-    return uuid.uuid4().hex
+    return sent.decode() if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
 def _outcome(status: int) -> str:

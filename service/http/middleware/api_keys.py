@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import logging
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from service.metrics import API_KEYS_STALE
 log = logging.getLogger("cxr.keys")
 
 HEADER = "x-api-key"
-OPEN_PATHS = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
+OPEN_PATHS = frozenset(
+    {"/livez", "/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
 """Answered without a key: probes and metrics, which say nothing of any patient."""
 
 OPEN_WITH_KEYS = page_files.PATHS
@@ -129,50 +132,35 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class ApiKeyRequired:
-    """Middleware that asks for a key.
+class AccessRule:
+    """Who is answered, whichever way a request comes.
 
     Without a file of keys only loopback is served, unless that is waived: a service that was
     bound to an outside address by mistake answers nobody, and neither do callers behind a proxy on
     the same machine pass for local ones where the proxy says whom it stands for.
 
     Args:
-        app: What it wraps.
         keys: The keys; None where none are configured.
         allow_anonymous: Whether callers without a key are served on any address.
     """
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys | None, allow_anonymous: bool) -> None:
-        self._app = app
-        self._keys = keys
+    def __init__(self, keys: ApiKeys | None, allow_anonymous: bool) -> None:
+        self.keys = keys
         self._allow_anonymous = allow_anonymous
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._keys is not None:
-            self._keys.refresh()  # whoever asks: the gauge is read by requests that need no key
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
-            await self._app(scope, receive, send)
-            return
-        reason = self._why_not(scope)
-        if reason is None:
-            await self._app(scope, receive, send)
-        else:
-            await ErrorResponse(Unauthorised(reason))(scope, receive, send)
+    def refusal(self, headers: Mapping[str, str], local: bool) -> str | None:
+        """Why a request is refused; None where it is not.
 
-    def _why_not(self, scope: Scope) -> str | None:
-        """Why a request is refused; None where it is not."""
-        headers = HTTPConnection(scope).headers
-        if self._keys is not None:
-            if scope["path"] in OPEN_WITH_KEYS and scope["method"] in ("GET", "HEAD"):
-                return None
+        Args:
+            headers: Its headers or metadata, names in lower case or any.
+            local: Whether it comes from this machine.
+        """
+        if self.keys is not None:
             key = headers.get(HEADER)
-            known = key is not None and self._keys.accepts(key)
+            known = key is not None and self.keys.accepts(key)
             return None if known else "Send a known API key in the header X-API-Key."
         if self._allow_anonymous:
             return None
-        server = scope.get("server")
-        # A local socket has no port: it is reached through the gateway only.
-        local = server is None or server[1] is None or is_loopback(server[0])
         if not local:
             return f"This service has no API keys and answers its own machine only: {_REMEDY}"
         if forwarded := next((name for name in FORWARDED if name in headers), None):
@@ -181,3 +169,38 @@ class ApiKeyRequired:
                 f"this request for another (header {forwarded}): {_REMEDY}"
             )
         return None
+
+
+class ApiKeyRequired:
+    """Middleware that asks for a key.
+
+    Args:
+        app: What it wraps.
+        keys: The keys; None where none are configured.
+        allow_anonymous: As for `AccessRule`.
+    """
+
+    def __init__(self, app: ASGIApp, keys: ApiKeys | None, allow_anonymous: bool) -> None:
+        self._app = app
+        self._rule = AccessRule(keys, allow_anonymous)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        keys = self._rule.keys
+        if keys is not None:
+            keys.refresh()  # whoever asks: the gauge is read by requests that need no key
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        page = scope["path"] in OPEN_WITH_KEYS and scope["method"] in ("GET", "HEAD")
+        reason = None if keys is not None and page else self._why_not(scope)
+        if reason is None:
+            await self._app(scope, receive, send)
+        else:
+            await ErrorResponse(Unauthorised(reason))(scope, receive, send)
+
+    def _why_not(self, scope: Scope) -> str | None:
+        """Why a request is refused; None where it is not."""
+        server = scope.get("server")
+        # A local socket has no port: it is reached through the gateway only.
+        local = server is None or server[1] is None or is_loopback(server[0])
+        return self._rule.refusal(HTTPConnection(scope).headers, local)
