@@ -30,9 +30,9 @@ from service.http.explainer_client import ExplainerClient, explainer_address
 from service.http.framework import NoTimeout, api_methods, tracing_options
 from service.http.held_response import HeldResponse
 from service.http.input_specs import ExplainForm, ImageForm, ImagesForm, PngFile
-from service.http.middleware.access_log import AccessLog, record
+from service.http.middleware.access_log import AccessLog, RequestLog, record
 from service.http.middleware.admission import Admission, AdmissionControl
-from service.http.middleware.api_keys import ApiKeyRequired, ApiKeys
+from service.http.middleware.api_keys import AccessRule, ApiKeyRequired, ApiKeys
 from service.http.middleware.cors import CrossOrigin
 from service.http.middleware.error_responses import ErrorResponse, ErrorResponses
 from service.http.middleware.security_headers import SecurityHeaders
@@ -40,6 +40,9 @@ from service.http.middleware.time_limit import TimeLimit
 from service.http.routes import documents, documents_and_page
 from service.http.tracing import trace_stages
 from service.http.uploads import ByteBudget, Upload, read_form, wants_dicom
+from service.inference_protocol.rest import PATHS as PROTOCOL_PATHS
+from service.inference_protocol.rest import RestProtocol, ServedModels
+from service.inference_protocol.server import InferenceServer
 from service.logs import log_as_supervisor, log_as_worker
 from service.media_types import PNG
 from service.network.answer import Prediction
@@ -57,8 +60,10 @@ _log = logging.getLogger("cxr.start")
 
 if TYPE_CHECKING:  # it imports PyTorch, which the gateway does without
     from service.explain.replies import Reply
+    from service.inference_protocol.grpc_server import GrpcServer  # gRPC is an extra
 
 _EXPLAINER = "explainer"
+_SERVICE = "cxr-pneumonia"
 _FRAMEWORK: dict[str, Any] = {
     "traffic": {"timeout": NoTimeout(read_settings().longest_seconds)},  # see TimeLimit below
     "logging": {"access": {"enabled": False}},
@@ -68,9 +73,10 @@ _FRAMEWORK: dict[str, Any] = {
 }
 _PREDICTED = frozenset({"/predict", "/predict_batch", "/preview", "/explain"})
 _EXPLAINED = frozenset({"/gradcam", "/explain"})
-_PATHS = _PREDICTED | _EXPLAINED | {"/", "/docs", "/docs.json", "/about.json"}
+_PATHS = _PREDICTED | _EXPLAINED | PROTOCOL_PATHS | {"/", "/docs", "/docs.json", "/about.json"}
 _EXPLANATION_ADMISSION, _PREDICTION_ADMISSION = Admission(), Admission()
 _EXPLAINER_ROUTES, _PREDICTION_ROUTES = RouteTable(), RouteTable()
+_MODELS = ServedModels()
 
 
 def _with_middleware(
@@ -89,6 +95,8 @@ def _with_middleware(
     service.add_asgi_middleware(AdmissionControl, admission=admission, paths=work)
     service.add_asgi_middleware(TimeLimit, seconds=settings.longest_seconds)
     service.add_asgi_middleware(DirectRoutes, routes=routes)
+    if service.name != _EXPLAINER:
+        service.add_asgi_middleware(RestProtocol, models=_MODELS)
     shown = documents if service.name == _EXPLAINER else documents_and_page
     service.mount_asgi_app(shown, path="/", name="pages")
     return service
@@ -188,7 +196,7 @@ class Explainer:
 @partial(
     _with_middleware, admission=_PREDICTION_ADMISSION, routes=_PREDICTION_ROUTES, work=_PREDICTED
 )
-@bentoml.service(name="cxr-pneumonia", **_FRAMEWORK)
+@bentoml.service(name=_SERVICE, **_FRAMEWORK)
 class ChestRadiographs:
     """How likely pneumonia and other findings are on a frontal chest radiograph.
 
@@ -217,6 +225,9 @@ class ChestRadiographs:
             answer_seconds=self._settings.answer_seconds,
         )
         _PREDICTION_ROUTES.methods = api_methods(ChestRadiographs, self)
+        self._models = InferenceServer(self._lane, predictor, self._settings, self._intake)
+        _MODELS.server = self._models
+        self._grpc: GrpcServer | None = None
 
     @bentoml.on_deployment
     def supervise() -> None:  # called on the class, in the supervising process
@@ -226,6 +237,8 @@ class ChestRadiographs:
     async def start(self) -> None:
         use_batch_scheduling()
         await self._lane.start()
+        if self._settings.grpc_port is not None:
+            await self._serve_grpc(self._settings.grpc_port)
         tune_garbage_collector()
         self._beating = asyncio.ensure_future(beat(lambda: not self._lane.stalled))
 
@@ -233,8 +246,23 @@ class ChestRadiographs:
     async def stop(self) -> None:
         await end(self._beating)
         await self._explainers.close()
-        if not await self._lane.close():
+        drain = self._settings.drain_seconds
+        calls = self._grpc.stop(drain) if self._grpc else asyncio.sleep(0)
+        _, ended = await asyncio.gather(calls, self._lane.close())
+        if not ended:
             os._exit(1)  # a runtime that hangs would keep the interpreter from ending
+
+    async def _serve_grpc(self, port: int) -> None:
+        from service.inference_protocol.grpc_server import GrpcServer
+
+        settings = self._settings
+        keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
+        self._grpc = GrpcServer(
+            self._models,
+            AccessRule(keys, settings.allow_anonymous),
+            RequestLog(_SERVICE, settings.log_requests),
+        )
+        await self._grpc.start(settings.grpc_host, port)
 
     def __is_alive__(self) -> bool:
         return not self._lane.stalled

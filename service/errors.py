@@ -6,6 +6,7 @@ CxrError
 │   ├── TruncatedImage       400    the file ends early or its data are damaged
 │   ├── Unreadable           400    a file of an archive that cannot be opened; never over HTTP
 │   ├── Unauthorised         401    no API key, or none that is known
+│   ├── NotFound             404    no model of this name or version (Open Inference Protocol)
 │   ├── TooSlow              408    the body did not arrive in time
 │   ├── TooLarge             413    over a limit on bytes, pixels, width or height
 │   ├── NotAnImage           415    no format that the service reads
@@ -80,6 +81,11 @@ class Unauthorised(ClientFault):
     @property
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": "ApiKey"}
+
+
+class NotFound(ClientFault):
+    status = 404
+    code = "not_found"
 
 
 class TooSlow(ClientFault):

@@ -67,6 +67,11 @@ INPUT_DISTANCE = Histogram(
     "Distance of images from the reference radiographs; 1 is their median.",
     buckets=(0.7, 0.85, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0),
 )
+PROTOCOL_IMAGES = Counter(
+    "cxr_protocol_images",
+    "Images asked for by the Open Inference Protocol: json, binary or grpc; ok or an error's code.",
+    ["protocol", "model", "outcome"],
+)
 DECISIONS = Counter(
     "cxr_decisions",
     "Decisions by finding: a share that drifts is a population or a scanner that changed.",

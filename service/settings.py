@@ -176,6 +176,16 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         20.0, ge=0, le=300, description="Seconds to finish accepted work when told to stop."
     )
+    grpc_port: int | None = Field(
+        None,
+        ge=1,
+        le=65_535,
+        description="Port of the Open Inference Protocol over gRPC; off if unset.",
+    )
+    grpc_host: str = Field(
+        "127.0.0.1",
+        description="IP address that it listens on; `cxr serve` takes that of `--host`.",
+    )
     api_keys_file: Path | None = Field(
         None, description="File of the SHA-256 digests of accepted API keys, one a line."
     )

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -35,6 +36,10 @@ def launch(settings: Settings, host: str, port: int) -> None:
     if settings.api_keys_file:
         ApiKeys(settings.api_keys_file)
     _require_free(host, port)
+    if settings.grpc_port is not None:
+        if "grpc_host" not in settings.model_fields_set:
+            settings = settings.model_copy(update={"grpc_host": host})
+        _require_grpc(settings.grpc_host, settings.grpc_port)
     folder = bundle_folder(settings)
     manifest = open_bundle(folder).manifest
     variant = manifest.variant(settings.runtime, settings.precision)
@@ -48,6 +53,19 @@ def launch(settings: Settings, host: str, port: int) -> None:
     bentoml = Path(sys.executable).with_name("bentoml")
     arguments = ["serve", SERVICE, "--host", host, "--port", str(port)]
     os.execv(bentoml, [str(bentoml), *arguments])  # noqa: S606 - our own interpreter's folder
+
+
+def _require_grpc(host: str, port: int) -> None:
+    """Refuse to serve gRPC where it is not installed or cannot listen.
+
+    Raises:
+        SettingRefused: The message says which.
+    """
+    if find_spec("grpc_reflection") is None:
+        raise SettingRefused(
+            "CXR_GRPC_PORT: gRPC is not installed; `pip install 'cxr-pneumonia[grpc]'` does it"
+        )
+    _require_free(host, port)
 
 
 def _require_free(host: str, port: int) -> None:
@@ -64,8 +82,8 @@ def _require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise SettingRefused(
-                f"cannot listen on {host}, port {port}: {error.strerror}; --port and --host "
-                "name another"
+                f"cannot listen on {host}, port {port}: {error.strerror}; --port, --grpc-port "
+                "and --host name another"
             ) from error
 
 

@@ -29,9 +29,19 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
     help="IP address to listen on; 0.0.0.0 for every IPv4 address of this machine.",
 )
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(1, 65535),
+    help="Serve the Open Inference Protocol over gRPC at this port too.",
+)
 @variant_options
 def serve(
-    host: str, port: int, bundle: str | None, runtime: str | None, precision: str | None
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    bundle: str | None,
+    runtime: str | None,
+    precision: str | None,
 ) -> None:
     """Start the HTTP service.
 
@@ -41,6 +51,7 @@ def serve(
 
     \b
       cxr serve
+      cxr serve --grpc-port 8001
       cxr serve --port 3001 --bundle models/densenet121-res224-all
       CXR_API_KEYS_FILE=keys.txt cxr serve --host 0.0.0.0
 
@@ -49,4 +60,7 @@ def serve(
     from service.commands.launch import launch
     from service.settings import read_settings
 
-    launch(read_settings(bundle=bundle, runtime=runtime, precision=precision), host, port)
+    settings = read_settings(
+        bundle=bundle, runtime=runtime, precision=precision, grpc_port=grpc_port
+    )
+    launch(settings, host, port)

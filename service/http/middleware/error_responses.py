@@ -1,10 +1,11 @@
-"""Error responses: one JSON shape for every error answer."""
+"""Error responses: one JSON shape for every error answer, and the Open Inference Protocol's own."""
 
 from __future__ import annotations
 
 import http
 import json
 import logging
+from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,6 +43,27 @@ MESSAGES = {
 """The message likewise; the status's own phrase where there is none."""
 
 
+_PROTOCOL = "/v2"
+"""Where the Open Inference Protocol is served, which has a shape of its own for errors."""
+
+
+def is_protocol_path(path: str) -> bool:
+    """Whether a path is the Open Inference Protocol's."""
+    return path.startswith(f"{_PROTOCOL}/") or path == _PROTOCOL
+
+
+def protocol_text(code: str, message: str) -> str:
+    """An error as the Open Inference Protocol tells it: a text and nothing else."""
+    return f"{code}: {message}"
+
+
+def _body(path: str, error: dict[str, Any]) -> dict[str, Any]:
+    """The body of an error answer at a path."""
+    if is_protocol_path(path):
+        return {"error": protocol_text(error["code"], error["message"])}
+    return {"error": error}
+
+
 class _Shaped(Response):
     """A response that is not rewritten."""
 
@@ -58,13 +80,17 @@ class ErrorResponse(_Shaped, JSONResponse):
     """The response to a CxrError."""
 
     def __init__(self, fault: CxrError) -> None:
-        super().__init__(fault.body(), status_code=fault.status, headers=fault.headers)
+        self._error = fault.body()["error"]
+        super().__init__({"error": self._error}, status_code=fault.status, headers=fault.headers)
         self._noted = {"outcome": fault.code}
         if digest := fault.detail.get("sha256_pixels"):  # which a line with the cause has too
             self._noted["sha256_pixels"] = digest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record(scope).update(self._noted)
+        if is_protocol_path(scope["path"]):
+            self.body = self.render(_body(scope["path"], self._error))
+            self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
 
 
@@ -97,7 +123,7 @@ class ErrorResponses:
             elif status:
                 if not message.get("more_body"):
                     started = True
-                    await _send_shaped(send, status, allow)
+                    await _send_shaped(send, scope["path"], status, allow)
                 return
             await send(message)
 
@@ -107,20 +133,17 @@ class ErrorResponses:
             log.exception("a request failed", extra={"request_id": record(scope).get("request_id")})
             if started:
                 raise
-            await _send_shaped(send, 500, b"")
+            await _send_shaped(send, scope["path"], 500, b"")
 
 
-async def _send_shaped(send: Send, status: int, allow: bytes) -> None:
+async def _send_shaped(send: Send, path: str, status: int, allow: bytes) -> None:
     phrase = http.HTTPStatus(status).phrase
-    body = json.dumps(
-        {
-            "error": {
-                "code": CODES.get(status, phrase.lower().replace(" ", "_")),
-                "message": MESSAGES.get(status, f"{phrase}."),
-                "detail": {},
-            }
-        }
-    ).encode()
+    error = {
+        "code": CODES.get(status, phrase.lower().replace(" ", "_")),
+        "message": MESSAGES.get(status, f"{phrase}."),
+        "detail": {},
+    }
+    body = json.dumps(_body(path, error)).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
