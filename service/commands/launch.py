@@ -36,10 +36,10 @@ def launch(settings: Settings, host: str, port: int) -> None:
     if settings.api_keys_file:
         ApiKeys(settings.api_keys_file)
     _require_free(host, port)
-    if settings.grpc_port is not None:
+    if (grpc_port := settings.grpc_port) is not None:
         if "grpc_host" not in settings.model_fields_set:
             settings = settings.model_copy(update={"grpc_host": host})
-        _require_grpc(settings.grpc_host, settings.grpc_port)
+        _require_grpc(settings.grpc_host, grpc_port)
     folder = bundle_folder(settings)
     manifest = open_bundle(folder).manifest
     variant = manifest.variant(settings.runtime, settings.precision)
