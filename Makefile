@@ -3,6 +3,7 @@
 # make test-without-vnni   the same as on a processor that has neither VNNI nor bfloat16 (Linux)
 # make check    set up, run the linters and the type checker
 # make bench    measure beside what a user would build instead, and against cores and image size
+# make clients  set up the clients of other projects with which the tests ask the service
 # make bento    export the demo model if it is not there, pack it with what serves it into a bento
 # make context  that, and the image's whole build context into build/context, for any builder
 # make image    that, and the image, with Docker, Podman or Buildah, whichever answers
@@ -34,7 +35,9 @@ ENGINE ?= docker podman buildah
 # Of the environment, where they are set there; see deploy/README.md.
 PIP = PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_NO_INDEX$(if $(WHEELHOUSE),=1)
 
-.PHONY: serve test test-without-vnni check format bench bento context image lock deploy-check policies clean
+CLIENTS := triton kserve mlserver
+
+.PHONY: serve test test-without-vnni check format bench clients bento context image lock deploy-check policies clean
 
 serve: models/demo/manifest.json
 	$(BIN)/cxr serve --port $(PORT)
@@ -69,6 +72,14 @@ bench: models/demo/manifest.json build/peers/ready
 build/peers/ready: bench/peers/requirements.txt
 	$(PYTHON) -m venv build/peers
 	build/peers/bin/pip install --quiet --requirement bench/peers/requirements.txt
+	touch $@
+
+# Clients of the Open Inference Protocol, each with pins of its own; the tests skip what is not here.
+clients: $(CLIENTS:%=build/clients/%/ready)
+
+build/clients/%/ready: tests/e2e/clients/%.txt
+	$(PYTHON) -m venv build/clients/$*
+	build/clients/$*/bin/pip install --quiet --requirement $<
 	touch $@
 
 bento: $(BUNDLE)/manifest.json

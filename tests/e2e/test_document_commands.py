@@ -44,6 +44,7 @@ NOT_RUN = {
     "cxr score archive --out results.parquet --engine ray --workers 2": (
         "starts a cluster; tests/unit/test_archive_ray.py runs the same command"
     ),
+    "cxr serve --grpc-port 8001": NO_END,
     "CXR_API_KEYS_FILE=api-keys cxr serve --host 0.0.0.0": NO_END,
 }
 """Commands that are not run, and why."""
