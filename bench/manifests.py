@@ -26,10 +26,11 @@ KUSTOMIZATIONS = (
     "overlays/keda",
     "overlays/monitoring",
     "overlays/canary",
+    "kserve",
 )
 OLDEST = (1, 30)
 """The oldest Kubernetes whose preStop has `sleep` switched on."""
-CUSTOM = ("monitoring.coreos.com", "keda.sh")
+CUSTOM = ("monitoring.coreos.com", "keda.sh", "serving.kserve.io")
 """Groups of the custom resources in use."""
 
 Manifest = dict[str, Any]
@@ -82,9 +83,13 @@ def supported_versions() -> list[str]:
 def faults(kustomization: str, version: str) -> Iterator[str]:
     """What a version of Kubernetes has against a rendered folder.
 
-    Custom resources are passed over: their schemas are their operators'.
+    Custom resources are passed over: their schemas are their operators'. The pod of a runtime of
+    KServe's is looked at as a pod.
     """
-    for manifest in rendered(kustomization):
+    manifests = rendered(kustomization)
+    for manifest in (*manifests, *map(_pod, manifests)):
+        if manifest is None:
+            continue
         name = f"{manifest['kind']} {manifest['metadata']['name']}"
         try:
             kubernetes_validate.validate(manifest, version, strict=True)
@@ -93,6 +98,14 @@ def faults(kustomization: str, version: str) -> Iterator[str]:
                 yield f"{name}: {manifest['apiVersion']} is not in Kubernetes {version}"
         except kubernetes_validate.ValidationError as fault:
             yield f"{name}: {fault.message}"
+
+
+def _pod(manifest: Manifest) -> Manifest | None:
+    """The pod that KServe makes of a ServingRuntime; None for anything else."""
+    if manifest["kind"] != "ServingRuntime":
+        return None
+    spec = {part: manifest["spec"][part] for part in ("containers", "volumes")}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": manifest["metadata"], "spec": spec}
 
 
 def main() -> None:

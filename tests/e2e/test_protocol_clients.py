@@ -121,6 +121,22 @@ def test_the_examples_of_the_document_are_answered(spoken, tmp_path, phantom_png
     assert re.search(r"\[\[0\.\d+\]\]", printed)
 
 
+def test_the_manifests_name_fields_that_kserve_has():
+    """Every field of the ServingRuntime and the InferenceService is in KServe's own schemas."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    manifests = subprocess.run(
+        [kubectl, "kustomize", ROOT / "deploy" / "kserve"], check=True, stdout=subprocess.PIPE
+    ).stdout
+    done = subprocess.run(
+        [interpreter("kserve"), HERE / "clients" / "check_kserve.py"],
+        input=manifests,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.decode().splitlines() == ["2 checked"], done.stderr.decode()
+
+
 DESCRIBE = """
 import json
 

@@ -31,6 +31,7 @@ from service.explain.replies import BESIDE_CAPTURE
 from service.http import page_files
 from service.http.middleware.api_keys import OPEN_PATHS
 from service.http.openapi import document
+from service.inference_protocol.image_model import NAME as IMAGE_MODEL
 from service.radiograph.memory_budget import AROUND
 from service.radiograph.peak_memory import dicom_peak
 from service.radiograph.reader import RESERVE
@@ -104,9 +105,13 @@ def test_settings_in_the_environment_exist_and_are_allowed(overlay, name):
 
 @pods
 def test_probes_ask_open_paths_on_the_port_that_is_served(overlay, name):
-    """Start and readiness ask /readyz, liveness /livez, on the port that is BentoML's default."""
+    """Start and readiness ask /readyz, liveness /livez, on the port that is BentoML's default;
+    pods that predict have the port of gRPC too."""
     pod = container(overlay, name)
-    assert pod["ports"] == [{"name": "http", "containerPort": 3000}]
+    ports = {port["name"]: port["containerPort"] for port in pod["ports"]}
+    grpc_port = environment(pod).get("CXR_GRPC_PORT")
+    assert ports == {"http": 3000} | ({"grpc": int(grpc_port)} if grpc_port else {})
+    assert bool(grpc_port) == (name == "cxr")
     asked = {probe: pod[probe]["httpGet"] for probe in PROBES}
     assert [asked[probe]["path"] for probe in PROBES] == ["/readyz", "/readyz", "/livez"]
     assert {get["port"] for get in asked.values()} == {"http"}
@@ -207,6 +212,7 @@ def test_the_ingress_publishes_the_served_paths_and_nothing_open():
     paths = {entry["path"]: entry["pathType"] for entry in rule["http"]["paths"]}
     documented = set(document("0", ("Pneumonia",))["paths"]) - OPEN_PATHS
     assert paths.pop("/page/") == "Prefix"
+    assert (paths.pop("/v2"), paths.pop("/v2/models/")) == ("Exact", "Prefix")
     assert {path for path in page_files.PATHS if not path.startswith("/page/")} == {"/"}
     assert set(paths) == {"/", "/docs.json", "/about.json"} | documented
     assert set(paths.values()) == {"Exact"}
@@ -298,6 +304,24 @@ def test_every_alert_is_in_the_runbook():
         assert f"### {rule['alert']}\n" in runbook
 
 
+def test_a_runtime_of_kserve_is_the_pod_of_the_base():
+    """Ports, keys, memory and threads are those of the Deployment; the service's name is the
+    model's, and its bounds are the autoscaler's."""
+    (runtime,) = find("kserve", "ServingRuntime", "cxr-pneumonia")["spec"]["containers"]
+    base = container("base", "cxr")
+    assert {port["containerPort"] for port in runtime["ports"]} == {3000, 8001}
+    assert runtime["image"] == base["image"]
+    assert environment(runtime).items() <= environment(base).items()
+    for part in ("requests", "limits"):
+        assert runtime["resources"][part]["memory"] == base["resources"][part]["memory"]
+    for probe in PROBES:
+        assert runtime[probe]["httpGet"]["path"] in OPEN_PATHS
+    predictor = find("kserve", "InferenceService", IMAGE_MODEL)["spec"]["predictor"]
+    scaling = find("base", "HorizontalPodAutoscaler", "cxr")["spec"]
+    bounds = (scaling["minReplicas"], scaling["maxReplicas"])
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == bounds
+
+
 def test_keda_replaces_the_autoscalers():
     """No Deployment is scaled by two controllers, and both keep the same bounds and behaviour."""
     kinds = [manifest["kind"] for manifest in rendered("overlays/keda")]
@@ -325,7 +349,8 @@ def test_the_lock_is_of_the_versions_that_the_project_pins():
     """The image has the very versions that the tests ran with, and no CUDA."""
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    pins = [*project["dependencies"], *project["optional-dependencies"]["explain"]]
+    extras = project["optional-dependencies"]
+    pins = [*project["dependencies"], *extras["explain"], *extras["grpc"]]
     wanted = {pin.partition(";")[0].strip() for pin in pins if "< '3.11'" not in pin}
     locked = {
         line for line in (DEPLOY / "requirements.lock").read_text().splitlines() if line[0] != "#"
