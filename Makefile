@@ -74,6 +74,12 @@ build/peers/ready: bench/peers/requirements.txt
 	build/peers/bin/pip install --quiet --requirement bench/peers/requirements.txt
 	touch $@
 
+# MLServer, for bench.inference_protocol.
+build/mlserver/ready: bench/peers/mlserver.txt
+	$(PYTHON) -m venv build/mlserver
+	build/mlserver/bin/pip install --quiet --requirement $<
+	touch $@
+
 # Clients of the Open Inference Protocol, each with pins of its own; the tests skip what is not here.
 clients: $(CLIENTS:%=build/clients/%/ready)
 

@@ -222,7 +222,7 @@ class GrpcServer:
 
     async def model_infer(self, context: Any, kept: dict[str, Any]) -> bytes:
         """Inference."""
-        self._server.check_capacity()
+        self._server.check_capacity(context.time_remaining())
         taken: list[AcceptedRequest] = []
         try:
             async with self._reader.large(context) as message:

@@ -98,21 +98,26 @@ class InferenceServer:
             for model in models
         ]
 
-    def check_capacity(self) -> None:
-        """Turn a request away before it is read.
+    def check_capacity(self, seconds: float | None = None) -> None:
+        """Turn a request away before it is read, or before its images are looked at.
+
+        Args:
+            seconds: Until the caller's own deadline; None where it has none.
 
         Raises:
-            Overloaded: As much is in work as may be.
+            Overloaded: As much is in work as may be, or as can be done by then.
         """
-        self._lane.check_capacity()
+        self._lane.check_capacity(seconds)
 
     def accept(self, request: InferRequest) -> AcceptedRequest:
         """Check a request and take hold of its input; the result is to be closed.
 
         Raises:
-            ClientFault: There is no such model or output, or it does not take this input.
+            ClientFault: There is no such model or output, it does not take this input, or there is
+                too much work for the time that the caller gives.
         """
         model = self.model(request.model, request.version)
+        self.check_capacity(request.seconds)
         wanted = model.facts.wanted(request)
         return AcceptedRequest(model, wanted, model.accept(request, self.intake), request.seconds)
 

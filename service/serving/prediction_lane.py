@@ -203,15 +203,19 @@ class PredictionLane:
         """Images that wait for a decoder."""
         return self._decoders.waiting
 
-    def check_capacity(self) -> None:
+    def check_capacity(self, seconds: float | None = None) -> None:
         """Turn a request away before its body is read or decoded.
+
+        Args:
+            seconds: Until the caller's own deadline; None where it has none.
 
         Raises:
             Overloaded: As much as may be in work is in work, or more than can be answered by
                 the deadline at the speed of late.
         """
         wait = self._admitted * self._seconds_an_image
-        late = wait > SHARE_OF_DEADLINE * self._settings.deadline_seconds
+        longest = self._settings.deadline_seconds
+        late = wait > SHARE_OF_DEADLINE * (longest if seconds is None else min(seconds, longest))
         if late or self._admitted >= self._capacity:
             raise Overloaded(
                 "The queue is full; try again in a moment.", retry_after=max(1, round(wait / 2))

@@ -238,6 +238,43 @@ async def test_places_of_those_who_left_are_free_again(lane, busy):
         assert lane.in_work == 1
 
 
+async def test_pixels_that_need_no_decoding_queue_beside_those_that_do(lane, radiograph):
+    """They are in work and are run in one batch with what was decoded; then none is in work."""
+    lane, runtime = lane
+    runtime.gate.clear()
+    runtime.low_latency.gate.clear()
+    running = [asyncio.create_task(lane.predict(radiograph, soon())) for _ in range(2)]
+    await until(lambda: lane.in_work == 2 and lane.waiting == 0)
+    pixels = np.zeros((1, 224, 224), np.float32)
+    both = [
+        asyncio.create_task(lane.run_network(pixels, soon())),
+        asyncio.create_task(lane.predict(radiograph, soon())),
+    ]
+    await until(lambda: lane.waiting == 2)
+    assert lane.in_work == 4
+    runtime.gate.set()
+    runtime.low_latency.gate.set()
+    rows = await asyncio.gather(*both)
+    assert rows[0].cams.shape == (18, 7, 7)
+    await asyncio.gather(*running)
+    assert lane.in_work == 0
+
+
+async def test_a_caller_in_a_hurry_is_turned_away_sooner(lane):
+    """Where what is in work takes longer than most of its own deadline, and ours is far."""
+    lane, _ = lane
+    lane.check_capacity(1e-9)  # nothing is in work
+    lane._admitted, lane._seconds_an_image = 4, 0.25
+    try:
+        lane.check_capacity()
+        lane.check_capacity(2.0)
+        with pytest.raises(Overloaded) as raised:
+            lane.check_capacity(1.0)
+        assert raised.value.retry_after == 1
+    finally:
+        lane._admitted = 0
+
+
 async def test_pixels_of_those_who_left_are_not_queued(lane, radiograph):
     """Decoded and waiting for the network, an image leaves the queue with its caller."""
     lane, runtime = lane
