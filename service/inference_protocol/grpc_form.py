@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -29,61 +30,95 @@ MOST_BESIDE = 1 << 16
 MOST_PIECES = 2048
 """Pieces that the elements of all tensors come in, at the most; files are one each."""
 
-_ELEMENTS: dict[int, Any] = {7: {}, 5: {5: {6: {}, 8: {}}}}
-"""Numbers of the fields of a request that hold elements: `raw_input_contents`, and in an input's
-contents `fp32_contents` and `bytes_contents`. Every other is a few bytes."""
+_INPUTS, _RAW = 5, 7
+"""Fields of a request: `inputs` and `raw_input_contents`."""
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-"""Ways in which a field's value is written (Protocol Buffers, encoding: wire types)."""
+_CONTENTS_FIELD = 5
+"""Field of an input: `contents`."""
+
+_ELEMENTS = (6, 8)
+"""Fields of contents that may hold many bytes: `fp32_contents` and `bytes_contents`."""
+
+_VARINT, _BYTES = 0, 2
+_FIXED = {1: 8, 5: 4}
+"""Ways in which a field's value is written (Protocol Buffers, encoding: wire types); those of fixed
+length with that."""
 
 
-def check_size(message: bytes) -> None:
-    """Refuse a message that would take far more memory when it is read than it has bytes.
+def split(message: bytes) -> tuple[bytes, list[memoryview]]:
+    """Take the tensors in raw form out of a message, without a copy, and look at what is left.
 
-    An empty submessage has two bytes, and one object once it is read.
+    What is left is small, or elements of typed tensors. An empty submessage has two bytes, and is
+    an object once it is read: a message of many would take far more memory than it has bytes.
 
     Args:
         message: A ModelInferRequest.
+
+    Returns:
+        The message without its raw contents, and those.
 
     Raises:
         MalformedRequest: It is no message.
         TooLarge: It has more beside the elements of its tensors than any request needs.
     """
-    elements = 0
-    for pieces, size in enumerate(_elements(memoryview(message), _ELEMENTS)):
-        elements += size
-        if pieces > MOST_PIECES:
-            raise TooLarge("The message has more parts than any request needs.")
-    if len(message) - elements > MOST_BESIDE:
+    whole = memoryview(message)
+    rest: list[memoryview] = []
+    raws: list[memoryview] = []
+    typed = pieces = 0
+    for number, field, content in _fields(whole):
+        if number == _RAW and content is not None:
+            raws.append(content)
+        else:
+            rest.append(field)
+        inner = _typed_elements(content) if number == _INPUTS and content is not None else ()
+        for size in chain((0,), inner):
+            typed += size
+            pieces += 1
+            if pieces > MOST_PIECES:
+                raise TooLarge("The message has more parts than any request needs.")
+    if sum(map(len, rest)) - typed > MOST_BESIDE:
         raise TooLarge(
             f"The message has more than {MOST_BESIDE} bytes beside the elements of its tensors; "
             "those are FP32 or BYTES."
         )
+    return b"".join(rest), raws
 
 
-def _elements(view: memoryview, holding: Mapping[int, Any]) -> Iterator[int]:
-    """The sizes of the fields that hold elements; every field looked into counts as one of 0."""
+def _typed_elements(tensor: memoryview) -> Iterator[int]:
+    """The bytes of each part of an input's contents; of one that holds no elements, 0."""
+    for number, _, contents in _fields(tensor):
+        if number == _CONTENTS_FIELD and contents is not None:
+            for kind, _, elements in _fields(contents):
+                yield len(elements) if kind in _ELEMENTS and elements is not None else 0
+
+
+def _fields(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview | None]]:
+    """The fields of a message.
+
+    Yields:
+        The number of each, all of its bytes, and its content where it has a length.
+
+    Raises:
+        MalformedRequest: It is no message.
+    """
     at = 0
     while at < len(view):
+        begin = at
         tag, at = _varint(view, at)
-        kind, number = tag & 7, tag >> 3
-        size = {_FIXED64: 8, _FIXED32: 4}.get(kind, 0)
+        kind, content = tag & 7, None
         if kind == _VARINT:
             _, at = _varint(view, at)
         elif kind == _BYTES:
             size, at = _varint(view, at)
-        elif not size:
-            raise MalformedRequest("The message is none of the protocol's.")
-        if at + size > len(view):
-            raise MalformedRequest("The message ends early.")
-        if kind == _BYTES and number in holding:
-            inner = holding[number]
-            yield 0 if inner else size
-            if inner:
-                yield from _elements(view[at : at + size], inner)
+            content = view[at : at + size]
+            at += size
+        elif kind in _FIXED:
+            at += _FIXED[kind]
         else:
-            yield 0
-        at += size
+            raise _no_message()
+        if at > len(view):
+            raise _no_message()
+        yield tag >> 3, view[begin:at], content
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
@@ -91,13 +126,17 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
     value = 0
     for place in range(10):
         if at >= len(view):
-            raise MalformedRequest("The message ends early.")
+            raise _no_message()
         byte = view[at]
         at += 1
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return value, at
-    raise MalformedRequest("The message is none of the protocol's.")
+    raise _no_message()
+
+
+def _no_message() -> MalformedRequest:
+    return MalformedRequest("The message is none of the protocol's.")
 
 
 def read_request(message: bytes) -> tuple[InferRequest, str, bool]:
@@ -110,12 +149,11 @@ def read_request(message: bytes) -> tuple[InferRequest, str, bool]:
     Raises:
         ClientFault: It is no such message; the error says why.
     """
-    check_size(message)
+    rest, raws = split(message)
     try:
-        read: Any = message_class("ModelInferRequest").FromString(message)
+        read: Any = message_class("ModelInferRequest").FromString(rest)
     except DecodeError as error:
-        raise MalformedRequest("The message is none of the protocol's.") from error
-    raws = list(read.raw_input_contents)
+        raise _no_message() from error
     if raws and len(raws) != len(read.inputs):
         raise MalformedRequest("There are not as many raw contents as there are inputs.")
     parameters = _values(read.parameters)
@@ -125,8 +163,7 @@ def read_request(message: bytes) -> tuple[InferRequest, str, bool]:
         if raws:
             if tensor.HasField("contents"):
                 raise MalformedRequest("An input has contents and raw contents.")
-            raw = memoryview(raws[number])
-            inputs.append(InputTensor(tensor.name, tensor.datatype, shape, raw=raw))
+            inputs.append(InputTensor(tensor.name, tensor.datatype, shape, raw=raws[number]))
             continue
         values = getattr(tensor.contents, _CONTENTS.get(tensor.datatype, "bytes_contents"))
         content_type = _values(tensor.parameters).get("content_type")

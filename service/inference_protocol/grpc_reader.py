@@ -25,7 +25,8 @@ class MessageReader:
 
     gRPC hands a message over when all of it has arrived, and says no earlier how large it is. So
     one that is received counts as the largest that may be. What is not received waits at the
-    caller, but for the 64 KiB that gRPC takes of every call ahead.
+    caller, but for the 64 KiB that gRPC takes of every call ahead. One message at a time, the one
+    that has just arrived, is there twice for a moment.
 
     Args:
         settings: Limits.
@@ -71,8 +72,8 @@ class MessageReader:
                 self._intake.take(self.most)
                 held = self.most
                 received = await _receive(context, self._seconds)
-                # Twice: the message, and its elements once they are taken out of it.
-                held = self._exchange(held, 2 * len(received))
+                # The message, and its elements as they are read and as they are taken out of it.
+                held = self._exchange(held, 3 * len(received))
             yield received
         finally:
             self._intake.give_back(held)

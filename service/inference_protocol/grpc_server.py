@@ -20,8 +20,9 @@ from service.http.middleware.api_keys import AccessRule, is_loopback
 from service.inference_protocol.grpc_form import MOST_BESIDE, read_request, write_answer
 from service.inference_protocol.grpc_messages import METHODS, POOL, SERVICE, build, message_class
 from service.inference_protocol.grpc_reader import MessageReader
-from service.inference_protocol.grpc_status import status_of
+from service.inference_protocol.grpc_status import Status, status_of
 from service.inference_protocol.server import AcceptedRequest, InferenceServer
+from service.serving.work_queue import clear_frames
 
 log = logging.getLogger("cxr.edge")
 
@@ -156,16 +157,15 @@ class GrpcServer:
                     if method not in _OPEN:
                         self._require_access(context)
                     reply = await answer(self, context, kept)
-                except CxrError as error:
-                    fault = error
-                except Exception:
-                    log.exception("a call failed", extra={"request_id": request_id})
-                    fault = CxrError("The service failed on this request.")
-                else:
                     kept["status"] = 200
                     return reply
-                kept.update(status=fault.status, outcome=fault.code)
-                return await _abort(context, fault)
+                except CxrError as fault:
+                    clear_frames(fault)  # they hold the message
+                    status = _noted(fault, kept)
+                except Exception:
+                    log.exception("a call failed", extra={"request_id": request_id})
+                    status = _noted(CxrError("The service failed on this request."), kept)
+                return await context.abort(*status)
 
         return handle
 
@@ -294,10 +294,15 @@ _ANSWERS: dict[str, Answer] = {
 }
 
 
+def _noted(fault: CxrError, kept: dict[str, Any]) -> Status:
+    """The status of an error, which is noted in a call's record."""
+    kept.update(status=fault.status, outcome=fault.code)
+    return status_of(fault)
+
+
 async def _abort(context: Any, fault: CxrError) -> Any:
     """End a call with the status of an error; does not return."""
-    code, text, metadata = status_of(fault)
-    await context.abort(code, text, metadata)
+    await context.abort(*status_of(fault))
 
 
 def _parsed(method: str, message: bytes) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 from google.protobuf.any_pb2 import Any as Packed
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status as RpcStatus
 
 from service.errors import CxrError, Overloaded
 from service.http.middleware.error_responses import protocol_text
@@ -27,9 +27,11 @@ _CODES = {
 """By HTTP status; every other fault of a client's is INVALID_ARGUMENT."""
 
 
-def status_of(
-    fault: CxrError,
-) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
+Status = tuple[grpc.StatusCode, str, tuple[tuple[str, "str | bytes"], ...]]
+"""Code, text and trailing metadata, as a call is ended with."""
+
+
+def status_of(fault: CxrError) -> Status:
     """The status of an error.
 
     Returns:
@@ -49,5 +51,5 @@ def status_of(
     for detail in details:
         packed.append(Packed())
         packed[-1].Pack(detail)
-    status = Status(code=code.value[0], message=text, details=packed)
+    status = RpcStatus(code=code.value[0], message=text, details=packed)
     return code, text, (*metadata, (_DETAILS, status.SerializeToString()))

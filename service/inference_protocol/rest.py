@@ -32,6 +32,7 @@ from service.inference_protocol.json_form import (
 from service.inference_protocol.pixel_model import NAME as PIXELS
 from service.inference_protocol.server import AcceptedRequest, InferenceServer
 from service.radiograph.preprocess import INPUT_SIDE
+from service.serving.work_queue import clear_frames
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
@@ -127,6 +128,7 @@ class RestProtocol:
                     raise Unavailable("The service is starting.")
                 return await answer(self._models.server, request)
             except CxrError as fault:
+                clear_frames(fault)  # they hold the body
                 return ErrorResponse(fault)
 
         return endpoint

@@ -118,7 +118,7 @@ class WorkQueue:
         try:
             result = work()
         except BaseException as error:  # whatever it is, it is the caller's
-            _clear_frames(error)
+            clear_frames(error)
             # Without this frame, whose variable `future` would hold the error that holds the frame.
             rest = error.__traceback__.tb_next if error.__traceback__ else None
             future.set_exception(error.with_traceback(rest))
@@ -127,8 +127,12 @@ class WorkQueue:
         return True
 
 
-def _clear_frames(error: BaseException) -> None:
-    """Clear the local variables of every frame that an exception and its causes came through."""
+def clear_frames(error: BaseException) -> None:
+    """Clear the local variables of every frame that an exception and its causes came through.
+
+    A future holds its exception, whose traceback holds the frames, one of which holds the future:
+    until the garbage collector comes round to them, what else they hold stays in memory too.
+    """
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:

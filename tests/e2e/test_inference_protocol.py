@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import httpx
 import numpy as np
+import psutil
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
@@ -38,6 +39,7 @@ from service.radiograph.reader import reader
 from service.settings import Settings
 
 KEY = "first"
+SERVICE_NAME = "cxr-pneumonia"
 SHAPE = (1, INPUT_SIDE, INPUT_SIDE)
 
 
@@ -559,6 +561,30 @@ def test_mutated_bodies_break_nothing(http, rpc, guarded, phantom_png):
     assert tensors(rpc.files(image))["error"] == [b""]
     log = guarded[0].log.read_text()
     assert not re.search('"a (request|call|image of a batch) failed"', log)
+
+
+@pytest.mark.parametrize("way", ["gRPC", "REST"])
+def test_what_was_refused_is_not_kept(guarded, http, rpc, way):
+    """16 refused requests of 15 MiB leave less than 64 MiB: no error keeps what it is about."""
+    raw = raw_bytes(bytes(15 << 20))[:-1]
+    supervisor = psutil.Process(guarded[0].process.pid)
+    (process,) = [
+        child for child in supervisor.children(recursive=True) if SERVICE_NAME in child.cmdline()
+    ]
+
+    def refused() -> None:
+        if way == "gRPC":
+            with pytest.raises(grpc.RpcError):
+                infer(rpc, "cxr", "image", "BYTES", [1], raw_input_contents=[raw])
+        else:
+            body, headers = binary_body("image", "BYTES", [1], raw)
+            assert http.post(FILES, content=body, headers=headers).status_code == 400
+
+    refused()
+    before = process.memory_info().rss
+    for _ in range(16):
+        refused()
+    assert process.memory_info().rss - before < 64 << 20
 
 
 @pytest.fixture(scope="module")
