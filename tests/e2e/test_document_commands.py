@@ -30,6 +30,7 @@ NOT_RUN = {
     "make test-without-vnni": "runs these very tests",
     "make check": NO_INDEX,
     "make format": NO_INDEX,
+    "make clients": NO_INDEX,
     "make bench": NO_INDEX,
     "make image": NO_ENGINE,
     "make image ENGINE=podman": NO_ENGINE,

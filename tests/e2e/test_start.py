@@ -98,9 +98,20 @@ def counted(served, client, phantom_png) -> list[str]:
         ([], None, "cannot listen on 127.0.0.1, port {port}: Address already in use"),
         (["--port", "{free}"], "", "CXR_API_KEYS_FILE: it holds no digest"),
         (["--port", "{free}"], "secret", "CXR_API_KEYS_FILE: line 1 is no SHA-256 digest"),
+        (
+            ["--port", "{free}", "--grpc-port", "{port}"],
+            None,
+            "cannot listen on 127.0.0.1, port {port}: Address already in use",
+        ),
         (["--host", "192.0.2.1"], None, "cannot listen on 192.0.2.1, port {port}: Cannot assign"),
     ],
-    ids=["taken port", "empty file of keys", "bad file of keys", "another machine's address"],
+    ids=[
+        "taken port",
+        "empty file of keys",
+        "bad file of keys",
+        "taken port of gRPC",
+        "another machine's address",
+    ],
 )
 def test_a_start_that_cannot_succeed_is_one_line_and_touches_nothing(
     served, counted, demo_bundle, tmp_path, arguments, keys, reason
@@ -115,7 +126,7 @@ def test_a_start_that_cannot_succeed_is_one_line_and_touches_nothing(
     if keys is not None:
         (tmp_path / "keys").write_text(keys)
         environment["CXR_API_KEYS_FILE"] = str(tmp_path / "keys")
-    given = [part.format(free=free_port()) for part in arguments]
+    given = [part.format(free=free_port(), port=port) for part in arguments]
     done = subprocess.run(
         [BIN / "cxr", "serve", "--port", port, *given],
         env=os.environ | environment,
