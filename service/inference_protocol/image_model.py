@@ -45,6 +45,7 @@ def _facts(predictor: Predictor, settings: Settings) -> ModelFacts:
             TensorSpec("positive", "BOOL", columns),
             TensorSpec("labels", "BYTES", columns),
             TensorSpec("warnings", "BYTES"),
+            TensorSpec("verdict", "BYTES"),
             TensorSpec("error", "BYTES"),
         ),
         max_images=settings.max_images,
@@ -117,6 +118,7 @@ class ImageWork:
                 "positive": [False] * len(self.labels),
                 "labels": self.labels,
                 "warnings": "[]",
+                "verdict": "refused" if "distance" in outcome.detail else "",
                 "error": outcome.code,
             }
         timings = outcome.timings
@@ -129,6 +131,7 @@ class ImageWork:
             "positive": [finding.positive for finding in findings],
             "labels": self.labels,
             "warnings": json.dumps(answer.warnings, ensure_ascii=False),
+            "verdict": answer.input.verdict,
             "error": "",
         }
 

@@ -135,6 +135,9 @@ def test_scores_are_bit_equal_to_those_of_predict(http, rpc, files, predicted, k
     assert found["positive"].tolist() == [[finding["positive"] for finding in told.values()]]
     (warnings,) = found["warnings"]
     assert json.loads(warnings) == predicted[kind]["warnings"]
+    (verdict,) = found["verdict"]
+    told = verdict.decode() if isinstance(verdict, bytes) else verdict
+    assert told == predicted[kind]["input"]["verdict"]
 
 
 @pytest.mark.parametrize("way", ["JSON", "binary", "gRPC raw", "gRPC typed"])
