@@ -58,8 +58,8 @@ def fit_classifier(
 
 
 def _whitened(first: Moments, features: np.ndarray) -> np.ndarray:
-    along, _ = first.population.coordinates(features)
-    return (along / first.deviations).reshape(len(features), -1)
+    along, _ = first.population.measure(features)
+    return along / first.deviations.ravel()
 
 
 def _train(parts: list[np.ndarray]) -> LogisticRegression:

@@ -94,13 +94,12 @@ class Gate:
             off = self.action == "off"
             verdict: Verdict = "unusual" if codes else "unknown"
             return Judgement(verdict, None, None, codes, () if off else (NOT_FITTED,))
-        row = features[None]
-        population, distance = _nearest(self.reference.populations, row)
+        population, distance, along = _nearest(self.reference.populations, features[None])
         record = population.record
         far = distance > record.unusual
         named: tuple[str, ...] = ()
         if far or population is self.reference.populations[0]:
-            named = _named(self.reference, row, far)
+            named = _named(self.reference, along, far)
         verdict = "unusual" if far or named or codes else "usual"
         if distance > record.refused:
             named = tuple(code for code in named if code != NOT_WHEN_REFUSED)
@@ -119,10 +118,16 @@ class Gate:
         return Judgement(verdict, distance, record.typical, (*named, *codes), tuple(warnings))
 
 
-def _named(reference: Reference, row: np.ndarray, far: bool) -> tuple[str, ...]:
-    """The reason that the classifier names, if it is sure enough."""
+def _named(reference: Reference, along: np.ndarray, far: bool) -> tuple[str, ...]:
+    """The reason that the classifier names, if it is sure enough.
+
+    Args:
+        reference: What the image is held against.
+        along: float32 (1, 3 K), its coordinates along the first population's directions.
+        far: Whether its distance makes it unusual.
+    """
     reasons = reference.record.reasons
-    probabilities = reference.reason_probabilities(row)[0, 1:]
+    probabilities = reference.classifier.probabilities(along)[0, 1:]
     best = int(probabilities.argmax())
     needed = LIKELY if far else reasons[best].certain
     return (reasons[best].code,) if probabilities[best] > needed else ()
@@ -168,15 +173,26 @@ def require_chest_radiograph(judgement: Judgement) -> None:
     )
 
 
-def _nearest(populations: Sequence[Population], row: np.ndarray) -> tuple[Population, float]:
-    """The population whose limit an image is furthest within, and its distance from it."""
-    distances = [float(population.distances(row)[0]) for population in populations]
-    shares = [
-        distance / population.record.unusual
-        for distance, population in zip(distances, populations, strict=True)
-    ]
-    nearest = int(np.argmin(shares))
-    return populations[nearest], distances[nearest]
+def _nearest(
+    populations: Sequence[Population], row: np.ndarray
+) -> tuple[Population, float, np.ndarray]:
+    """The population whose limit an image is furthest within.
+
+    Returns:
+        The population, the distance from it, and the coordinates along the first one's directions.
+        Where the image is usual in one population, the others are not asked.
+    """
+    first = populations[0]
+    along, distances = first.measure(row)
+    nearest, distance = first, float(distances[0])
+    share = distance / first.record.unusual
+    for population in populations[1:]:
+        if share <= 1:
+            break
+        other = float(population.distances(row)[0])
+        if other / population.record.unusual < share:
+            nearest, distance, share = population, other, other / population.record.unusual
+    return nearest, distance, along
 
 
 def _how_far(distance: float, typical: tuple[float, float]) -> str:
