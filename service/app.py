@@ -332,6 +332,8 @@ class ChestRadiographs:
     @bentoml.api(route="/gradcam", input_spec=ExplainForm, output_spec=PngFile)
     async def gradcam(self, image: Request, **_: Any) -> Response:
         """Draw where the score of a finding came from, over the radiograph in its own size."""
+        if wants_dicom(image):  # which names what served the score: that is asked first
+            return await self._explained(image, "/gradcam")
         try:
             return await self._explainers.forward(image, "/gradcam")
         except CxrError as fault:
@@ -340,6 +342,9 @@ class ChestRadiographs:
     @bentoml.api(route="/explain", input_spec=ExplainForm, output_spec=ExplanationAnswer)
     async def explain(self, image: Request, **_: Any) -> Response:
         """Say where the score of a finding came from, beside the prediction that is served."""
+        return await self._explained(image, "/explain")
+
+    async def _explained(self, image: Request, path: str) -> Response:
         try:
             async with read_form(image, "image", self._settings, self._intake) as form:
                 fields = read_fields(form.texts)
@@ -348,14 +353,12 @@ class ChestRadiographs:
                 scored = await cancel_on_disconnect(
                     image, self._lane.predict(form.files[0], deadline)
                 )
-                needs_explainer = fields.faithfulness or wants_dicom(image)
+                needs_explainer = fields.faithfulness or fields.objects or wants_dicom(image)
                 if request.method == CAM and not needs_explainer:
                     answer = self._lane.explanation(scored, request)
                     return Response(answer.model_dump_json(), media_type="application/json")
                 served = self._lane.served(scored, request)
                 with form.files[0].in_use() as data:
-                    return await self._explainers.ask(
-                        image, "/explain", data, as_texts(fields), served
-                    )
+                    return await self._explainers.ask(image, path, data, as_texts(fields), served)
         except CxrError as fault:
             return ErrorResponse(fault)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from service.archive.pipeline import ImageEvidence, read_file
 from service.archive.sources import Source, printable
+from service.explain.answer import notes
 from service.explain.cam.class_map import CAM, class_activation_map
 from service.explain.cam.request import map_request
 from service.explain.explanation import explanation
@@ -46,6 +48,7 @@ def report(
     manifest: Manifest,
     model: ModelAnswer,
     limits: DecodeLimits,
+    warnings: Sequence[str],
 ) -> bytes:
     """Write the report of a file that was scored.
 
@@ -56,6 +59,7 @@ def report(
         manifest: Of the bundle.
         model: What scored it.
         limits: What a file may ask for.
+        warnings: Of the prediction.
 
     Raises:
         Unreadable: The file is gone by now.
@@ -76,4 +80,4 @@ def report(
         patient_orientation=directions(evidence.orientation),
     )
     header = source_header(read_file(Path(source.path), limits))
-    return structured_report(header, found, model)
+    return structured_report(header, found, model, [*warnings, *notes(found)])

@@ -101,6 +101,7 @@ def _row(
                 predictor.manifest,
                 predictor.model,
                 predictor.reader.limits,
+                outcome.prediction.warnings if outcome.prediction else (),
             )
             name = report_name(source)
             reports[name] = made

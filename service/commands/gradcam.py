@@ -95,6 +95,7 @@ def gradcam(
         opacity=opacity,
         captions=True,
         faithfulness=False,
+        objects=(),
     )
     reply, explanation = draw_as(media_type, explainer, data, fields)
     write_file(out, reply.content)

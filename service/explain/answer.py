@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.explain.explanation import Explanation
@@ -26,6 +28,7 @@ class ScoreCheck(_Part):
     """The served score beside the explainer's own."""
 
     score: float = Field(ge=0, le=1, description="As the serving runtime predicts it.")
+    probability: float = Field(ge=0, le=1, description="As the serving runtime predicts it.")
     positive: bool = Field(description="Whether the served score is over 0.5.")
     explainer_score: float = Field(ge=0, le=1, description="By the pass that made the map.")
     difference: float = Field(ge=0, description="Between the two.")
@@ -122,6 +125,7 @@ def explanation_answer(
         layer=request.layer,
         score=ScoreCheck(
             score=served.score,
+            probability=served.probability,
             positive=served.positive,
             explainer_score=own.score,
             difference=explanation.difference,
@@ -137,12 +141,7 @@ def explanation_answer(
         input=input_answer(judgement),
         image=image,
         model=model,
-        warnings=[
-            *((DEMO_WARNING,) if model.demo else ()),
-            *judgement.warnings,
-            *warnings,
-            *_notes(explanation),
-        ],
+        warnings=list(all_warnings(explanation, model, (*judgement.warnings, *warnings))),
     )
 
 
@@ -178,7 +177,21 @@ def _faithfulness(explanation: Explanation) -> FaithfulnessAnswer | None:
     )
 
 
-def _notes(explanation: Explanation) -> list[str]:
+def all_warnings(
+    explanation: Explanation, model: ModelAnswer, warnings: Iterable[str]
+) -> tuple[str, ...]:
+    """Every sentence that a reader of an explanation should see, the notice of a demo first.
+
+    Args:
+        explanation: What was found.
+        model: What scored it.
+        warnings: Of the image.
+    """
+    demo = (DEMO_WARNING,) if model.demo else ()
+    return (*demo, *warnings, *notes(explanation))
+
+
+def notes(explanation: Explanation) -> list[str]:
     """Notes that are shown with the map."""
     notes = []
     if explanation.values is not None and not explanation.served.positive:

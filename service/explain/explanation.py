@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,30 @@ class Explanation:
     geometry: Geometry
     faithfulness: Faithfulness | None
     reason: str | None
+
+    @property
+    def sentence(self) -> str:
+        """The decision in words: "Pneumonia: negative, score 0.31 (operating point 0.5)"."""
+        decision = "positive" if self.served.positive else "negative"
+        target = self.request.target.replace("_", " ")
+        return f"{target}: {decision}, score {self.served.score:.2f} (operating point 0.5)"
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What was asked for and how the image was framed: what else decides what is shown."""
+        request, geometry = self.request, self.geometry
+        return request.target, request.method, request.layer, geometry.framing, *geometry.cut
+
+    def without_region_of_negative(self) -> Explanation:
+        """The same, without the map where the target is negative.
+
+        A map is divided by its own peak: of a negative it would be as bright as of a positive, and
+        in an archive nobody asked for it.
+        """
+        if self.served.positive or self.values is None:
+            return self
+        reason = f"{self.request.target} is negative: no region is shown."
+        return replace(self, values=None, place=None, words=None, reason=reason)
 
     @property
     def unseen(self) -> Unseen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,17 @@ def _true_or_false(value: object) -> object:
     if value.lower() not in ("true", "false"):
         raise PydanticCustomError("true_or_false", "Input should be true or false")
     return value.lower() == "true"
+
+
+ObjectKind = Literal["sr", "enhanced-sr", "basic-text-sr", "sc", "json"]
+"""Comprehensive 3D, Enhanced and Basic Text SR, Secondary Capture, and the answer as JSON."""
+
+
+def _listed(value: object) -> object:
+    """Take a comma-separated text apart."""
+    if isinstance(value, str):
+        return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    return value
 
 
 TrueOrFalse = Annotated[bool, BeforeValidator(_true_or_false)]
@@ -39,6 +50,11 @@ class ExplainFields(BaseModel):
     captions: TrueOrFalse = Field(True, description="Whether to write beneath the picture.")
     faithfulness: TrueOrFalse = Field(
         False, description="Also measure how the score falls when the hottest tenth is blurred."
+    )
+    objects: Annotated[tuple[ObjectKind, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description="For DICOM input: several objects of one explanation, separated by commas, as "
+        "multipart/related: sr, enhanced-sr, basic-text-sr, sc, json.",
     )
 
 
@@ -76,7 +92,10 @@ def read_fields(texts: Mapping[str, str]) -> ExplainFields:
 
 def as_texts(fields: ExplainFields) -> dict[str, str]:
     """The fields as form texts, for the explainer."""
-    return {name: str(value) for name, value in fields.model_dump(exclude_none=True).items()}
+    texts = fields.model_dump(exclude_none=True, exclude={"objects"})
+    if fields.objects:
+        texts["objects"] = ",".join(fields.objects)
+    return {name: str(value) for name, value in texts.items()}
 
 
 def read_served_prediction(header: str | None) -> ServedPrediction | None:

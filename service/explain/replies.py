@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 
-from service.explain.answer import explanation_answer
+import numpy as np
+from PIL.Image import Image
+
+from service.explain.answer import all_warnings, explanation_answer
 from service.explain.cam.request import MapRequest, map_request
 from service.explain.drawing.figure import draw
 from service.explain.drawing.heat_map import BESIDE, rgb
@@ -14,10 +17,16 @@ from service.explain.explanation import Explanation
 from service.explain.fields import ExplainFields, ServedPrediction
 from service.explain.hotspot import directions
 from service.media_types import DICOM, JPEG, JSON, PNG
+from service.multipart_related import Part, write_parts
 from service.network.answer import ModelAnswer, image_answer, model_answer
 from service.network.gate import Judgement
 from service.radiograph.encoding import jpeg, png
 from service.radiograph.framing import FramedRadiograph
+
+if TYPE_CHECKING:  # heavy, and of an extra: imported where an object is written
+    from pydicom import Dataset
+
+    from service.explain.dicom.document import ReportKind
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,13 @@ array of it, and the copies that are made of that when it is written."""
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """The explanation of a score, how unusual the image is, and the model that scored it."""
+    """The explanation of a score, how unusual the image is, the model that scored it, and all that
+    a reader should see."""
 
     explanation: Explanation
     judgement: Judgement
     model: ModelAnswer
+    warnings: tuple[str, ...]
 
 
 def heat_map_reply(
@@ -90,26 +101,44 @@ def draw_as(
     claim = explainer.reader.memory.claim(beside=beside)
     with explainer.reader.reading_framed(data, claim) as framed:
         explained = _explain(explainer, framed, request, served, fields.faithfulness)
-        explanation = explained.explanation
-        drawing = partial(
-            draw,
-            framed.radiograph,
-            explanation,
-            explained.model,
-            fields.opacity,
-            fields.captions,
-        )
         if media_type != DICOM:
             encode = jpeg if media_type == JPEG else png
-            return Reply(encode(drawing()), media_type), explanation
-        from service.explain.dicom.secondary_capture import secondary_capture
+            picture = _picture(framed, explained, explained.explanation, fields)
+            return Reply(encode(picture), media_type), explained.explanation
         from service.explain.dicom.study import source_header
 
         source = source_header(data)
-        pixels = rgb(drawing())
-    return Reply(
-        secondary_capture(source, pixels, explanation, explained.model), DICOM
-    ), explanation
+        pixels = _capture_pixels(framed, explained, fields)
+    return Reply(_capture(source, pixels, explained), DICOM), explained.explanation
+
+
+def _picture(
+    framed: FramedRadiograph, explained: Explained, shown: Explanation, fields: ExplainFields
+) -> Image:
+    warnings = (*explained.judgement.warnings, *framed.warnings)
+    return draw(
+        framed.radiograph, shown, explained.model, fields.opacity, fields.captions, warnings
+    )
+
+
+def _capture_pixels(
+    framed: FramedRadiograph, explained: Explained, fields: ExplainFields
+) -> np.ndarray:
+    """The picture of a Secondary Capture.
+
+    It stands in an archive without anything beside it: it always has its words, and no map where
+    the target is negative.
+    """
+    shown = explained.explanation.without_region_of_negative()
+    written = fields.model_copy(update={"captions": True})
+    return rgb(_picture(framed, explained, shown, written))
+
+
+def _capture(source: Dataset, pixels: np.ndarray, explained: Explained) -> bytes:
+    from service.explain.dicom.secondary_capture import secondary_capture
+
+    shown = explained.explanation.without_region_of_negative()
+    return secondary_capture(source, pixels, shown, explained.model)
 
 
 def explanation_reply(
@@ -119,24 +148,69 @@ def explanation_reply(
     served: ServedPrediction | None,
     dicom: bool,
 ) -> Reply:
-    """The explanation as data, as JSON or as a DICOM structured report.
+    """The explanation as data: as JSON, as a DICOM structured report, or as several objects.
 
     Arguments and errors as for `heat_map_reply`.
     """
     request = _request(explainer, fields)
+    if fields.objects:
+        return _objects_reply(explainer, data, fields, served)
     with explainer.reader.reading_framed(data, reduce=True) as framed:
         explained = _explain(explainer, framed, request, served, fields.faithfulness)
-        image, warnings = image_answer(framed.radiograph, framed.input), framed.warnings
+        answer = _answer(framed, explained)
     if not dicom:
-        answer = explanation_answer(
-            explained.explanation, image, explained.model, explained.judgement, warnings
-        )
-        return Reply(answer.model_dump_json().encode(), JSON)
-    from service.explain.dicom.structured_report import structured_report
+        return Reply(answer.encode(), JSON)
     from service.explain.dicom.study import source_header
 
-    return Reply(
-        structured_report(source_header(data), explained.explanation, explained.model), DICOM
+    return Reply(_report("sr", source_header(data), explained), DICOM)
+
+
+def _objects_reply(
+    explainer: TracedExplainer,
+    data: bytes,
+    fields: ExplainFields,
+    served: ServedPrediction | None,
+) -> Reply:
+    """Several objects of one explanation, as multipart/related: what a DICOM node delivers."""
+    from service.explain.dicom.study import source_header
+
+    source = source_header(data)
+    claim = explainer.reader.memory.claim(beside=BESIDE_CAPTURE if "sc" in fields.objects else 0)
+    request = _request(explainer, fields)
+    pixels = None
+    reduce = "sc" not in fields.objects
+    with explainer.reader.reading_framed(data, claim, reduce=reduce) as framed:
+        explained = _explain(explainer, framed, request, served, fields.faithfulness)
+        answer = _answer(framed, explained)
+        if "sc" in fields.objects:
+            pixels = _capture_pixels(framed, explained, fields)
+    parts = []
+    for kind in fields.objects:
+        if kind == "json":
+            parts.append(Part(answer.encode(), JSON, kind))
+        elif kind == "sc" and pixels is not None:
+            parts.append(Part(_capture(source, pixels, explained), DICOM, kind))
+        elif kind != "sc":
+            parts.append(Part(_report(kind, source, explained), DICOM, kind))
+    return Reply(*write_parts(parts, DICOM))
+
+
+def _answer(framed: FramedRadiograph, explained: Explained) -> str:
+    image = image_answer(framed.radiograph, framed.input)
+    answer = explanation_answer(
+        explained.explanation, image, explained.model, explained.judgement, framed.warnings
+    )
+    return answer.model_dump_json()
+
+
+def _report(kind: ReportKind, source: Dataset, explained: Explained) -> bytes:
+    from service.explain.dicom.structured_report import structured_report
+    from service.explain.dicom.text_report import text_report
+
+    if kind == "basic-text-sr":
+        return text_report(source, explained.explanation, explained.model, explained.warnings)
+    return structured_report(
+        source, explained.explanation, explained.model, explained.warnings, kind
     )
 
 
@@ -165,4 +239,6 @@ def _explain(
         if served
         else manifest.variant("torchscript")
     )
-    return Explained(explanation, judgement, model_answer(manifest, variant))
+    model = model_answer(manifest, variant)
+    warnings = all_warnings(explanation, model, (*judgement.warnings, *framed.warnings))
+    return Explained(explanation, judgement, model, warnings)

@@ -39,7 +39,7 @@ def test_the_caption_fits_whatever_the_width(width, height):
 def test_the_caption_says_what_is_shown():
     """Target, score, method, place, model and the demo notice are written."""
     found = caption(explained(patient_orientation=("L", "F"), geometry=Geometry(400, 400)), MODEL)
-    assert found.headline == "Pneumonia: score 0.69 (operating point 0.5)"
+    assert found.headline == "Pneumonia: positive, score 0.69 (operating point 0.5)"
     assert found.lines == (
         "Grad-CAM at the last layer",
         "Most evidence: image left, middle third (the patient's right)",

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 SCHEME = "99CXR"
 """Private coding scheme for what no public one names."""
 
-CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")
+PROCEDURE = codes.SCT.ImagingProcedure
+"""What was done, of CID 100 "Quantitative Diagnostic Imaging Procedure", which has no radiography
+of the chest."""
 SCORE = Code("score", SCHEME, "Score, operating point 0.5")
 PROBABILITY = Code("probability", SCHEME, "Uncalibrated probability")
 MOST_EVIDENCE = Code("evidence", SCHEME, "Region of most evidence in a heat map")
 NO_UNITS = Code("1", "UCUM", "no units")
 
+ENGLISH = Code("en", "RFC5646", "English")
+
+QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+"""The container of TID 1500 for words about the whole report (row 12)."""
+
 _PATHOLOGIES = {
     "Atelectasis": Code("46621007", "SCT", "Atelectasis"),
-    "Cardiomegaly": Code("8186001", "SCT", "Cardiomegaly"),
-    "Edema": Code("19242006", "SCT", "Pulmonary edema"),
-    "Effusion": Code("60046008", "SCT", "Pleural effusion"),
+    "Cardiomegaly": codes.SCT.Cardiomegaly,
+    "Edema": codes.SCT.PulmonaryEdema,
+    "Effusion": codes.SCT.PleuralEffusion,
     "Pneumonia": Code("233604007", "SCT", "Pneumonia"),
-    "Pneumothorax": Code("36118008", "SCT", "Pneumothorax"),
+    "Pneumothorax": codes.SCT.Pneumothorax,
 }
-"""Labels that mean one SNOMED CT concept; a label that might mean several stays a private code."""
+"""Labels that mean one SNOMED CT concept; a label that might mean several stays a private code.
+
+PS3.16 has all but pneumonia and atelectasis, which are SNOMED CT's own."""
 
 
 def pathology(label: str) -> Code:

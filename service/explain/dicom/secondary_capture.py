@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import highdicom as hd
 import numpy as np
 from pydicom import Dataset
@@ -10,7 +12,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from service.explain.dicom.study import (
     MANUFACTURER,
-    new_series,
+    date_from_source,
+    derived_series,
     patient_orientation,
     taking_over,
     to_bytes,
@@ -43,7 +46,8 @@ def secondary_capture(
     Returns:
         A DICOM file, uncompressed.
     """
-    series = new_series(SERIES_NUMBER)
+    settings = (*explanation.settings, *picture.shape, sha256(picture.tobytes()).hexdigest())
+    series = derived_series(source, model, "secondary capture", settings, SERIES_NUMBER)
     with taking_over():
         image = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=source,
@@ -70,11 +74,16 @@ def secondary_capture(
         image.ManufacturerModelName = model.name[:64]
         image.SoftwareVersions = model.version[:64]
         image.ImageType = ["DERIVED", "SECONDARY"]
+        image.ImageComments = explanation.sentence
         image.DerivationDescription = (
             f"{explanation.request.method} at {explanation.request.layer} for {target}, "
             f"model {model.name} {model.version}"
             + (", demo weights, not for clinical use" if model.demo else "")
         )[:1024]
+        date_from_source(image, source)
+        laterality = source.get("Laterality") or source.get("ImageLaterality")
+        if laterality or image.BodyPartExamined != "CHEST":  # unknown of what may be paired
+            image.Laterality = laterality
         image.SourceImageSequence = [_reference(source)]
         return to_bytes(image)
 

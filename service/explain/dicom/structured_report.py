@@ -1,29 +1,29 @@
-"""An explanation as a DICOM structured report: Comprehensive 3D SR, TID 1500."""
+"""An explanation as a DICOM structured report of measurements: TID 1500."""
 
 from __future__ import annotations
 
-import highdicom as hd
+from collections.abc import Iterable
+
 import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from service.explain.dicom.concepts import (
-    CHEST_RADIOGRAPHY,
+    ENGLISH,
     MOST_EVIDENCE,
     NO_UNITS,
     PROBABILITY,
-    SCHEME,
+    PROCEDURE,
+    QUALITATIVE_EVALUATIONS,
     SCORE,
     pathology,
 )
+from service.explain.dicom.document import ReportKind, document, observer
 from service.explain.dicom.study import (
-    MANUFACTURER,
-    device_uid,
-    new_series,
+    NewSeries,
+    derived_series,
     patient_orientation,
-    taking_over,
-    to_bytes,
 )
 from service.explain.explanation import Explanation
 from service.explain.hotspot import Box, patient_side
@@ -32,77 +32,77 @@ from service.network.answer import ModelAnswer
 SERIES_NUMBER = 9102
 
 
-def structured_report(source: Dataset, explanation: Explanation, model: ModelAnswer) -> bytes:
+def structured_report(
+    source: Dataset,
+    explanation: Explanation,
+    model: ModelAnswer,
+    warnings: Iterable[str],
+    kind: ReportKind = "sr",
+) -> bytes:
     """Write an explanation as a measurement report in the source's study.
 
     Score and probability are measurements of the image. Where there is a map, they are given
     for the box around its peak, in the source's own pixels, with the patient's side where the
-    source tells it; positive or negative is a qualitative evaluation of the target. Where there
-    is no map, they stand for the whole image, and no region is claimed.
+    source tells it. Where there
+    is no map, or the target is negative, they stand for the whole image, and no region is claimed.
+    The decision, as a code and in words, and every warning are qualitative evaluations.
 
     Args:
         source: As `source_header` reads it.
         explanation: Of the source image.
         model: What scored it.
+        warnings: Every sentence that its reader should see.
+        kind: Of the SOP class; no Basic Text SR, which has no numbers.
 
     Returns:
         A DICOM file.
     """
-    series = new_series(SERIES_NUMBER)
-    report = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=_observer(model)),
-        procedure_reported=CHEST_RADIOGRAPHY,
-        imaging_measurements=[_measurements(source, explanation, model)],
+    explanation = explanation.without_region_of_negative()
+    series = derived_series(source, model, kind, explanation.settings, SERIES_NUMBER)
+    content = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer(model)),
+        procedure_reported=PROCEDURE,
+        imaging_measurements=[_measurements(source, explanation, model, series)],
         title=codes.DCM.ImagingMeasurementReport,
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(ENGLISH),
     )
-    with taking_over():
-        document = sr.Comprehensive3DSR(
-            evidence=[source],
-            content=report,
-            series_instance_uid=series.series_instance_uid,
-            series_number=series.series_number,
-            sop_instance_uid=series.sop_instance_uid,
-            instance_number=series.instance_number,
-            manufacturer=MANUFACTURER,
-            is_complete=True,
-            is_final=False,
-            is_verified=False,
-        )
-        document.SeriesDescription = f"Explanation: {explanation.request.target}"[:64]
-        document.ManufacturerModelName = model.name[:64]
-        document.SoftwareVersions = model.version[:64]
-        document.CodingSchemeIdentificationSequence = [_private_scheme()]
-        return to_bytes(document)
+    content[0].ContentSequence.append(_evaluations(explanation, warnings))
+    target = explanation.request.target
+    return document(kind, source, content, series, model, f"Explanation: {target}")
 
 
-def _observer(model: ModelAnswer) -> sr.ObserverContext:
-    return sr.ObserverContext(
-        observer_type=codes.DCM.Device,
-        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=device_uid(model),
-            name=MANUFACTURER,
-            manufacturer_name=MANUFACTURER,
-            model_name=model.name,
-            serial_number=model.version,
-        ),
+def _evaluations(explanation: Explanation, warnings: Iterable[str]) -> sr.ContainerContentItem:
+    """The decision as a code and in words, and the warnings (TID 1500, rows 12 to 14)."""
+    container = sr.ContainerContentItem(
+        name=QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS
     )
+    decision = codes.SCT.Positive if explanation.served.positive else codes.SCT.Negative
+    contains = sr.RelationshipTypeValues.CONTAINS
+    container.ContentSequence = sr.ContentSequence(
+        [
+            sr.CodeContentItem(pathology(explanation.request.target), decision, contains),
+            *(
+                sr.TextContentItem(codes.DCM.Comment, sentence, contains)
+                for sentence in (explanation.sentence, *warnings)
+            ),
+        ]
+    )
+    return container
 
 
 def _measurements(
-    source: Dataset, explanation: Explanation, model: ModelAnswer
+    source: Dataset, explanation: Explanation, model: ModelAnswer, series: NewSeries
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations:
     served = explanation.served
-    verdict = codes.SCT.Positive if served.positive else codes.SCT.Negative
     shared = {
-        "tracking_identifier": sr.TrackingIdentifier(uid=hd.UID(), identifier="heat map"),
+        "tracking_identifier": sr.TrackingIdentifier(
+            uid=series.tracking_uid, identifier="heat map"
+        ),
         "finding_type": MOST_EVIDENCE,
         "algorithm_id": _algorithm(explanation, model),
         "measurements": [
             sr.Measurement(name=SCORE, value=round(served.score, 6), unit=NO_UNITS),
             sr.Measurement(name=PROBABILITY, value=round(served.probability, 6), unit=NO_UNITS),
-        ],
-        "qualitative_evaluations": [
-            sr.QualitativeEvaluation(name=pathology(explanation.request.target), value=verdict)
         ],
     }
     image = (source.SOPClassUID, source.SOPInstanceUID)
@@ -132,9 +132,7 @@ def _algorithm(explanation: Explanation, model: ModelAnswer) -> sr.AlgorithmIden
         *([f"no map: {explanation.reason}"] if explanation.reason else []),
         *(["demo weights, not for clinical use"] if model.demo else []),
     ]
-    return sr.AlgorithmIdentification(
-        name=model.name, version=model.version, parameters=parameters, manufacturer=MANUFACTURER
-    )
+    return sr.AlgorithmIdentification(name=model.name, version=model.version, parameters=parameters)
 
 
 def _site(source: Dataset, explanation: Explanation) -> sr.FindingSite:
@@ -152,12 +150,3 @@ def _corners(box: Box) -> np.ndarray:
     left, top, right, bottom = box.left, box.top, box.left + box.width, box.top + box.height
     outline = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
     return np.array(outline, float)
-
-
-def _private_scheme() -> Dataset:
-    """Who is responsible for the private codes, as every report that uses them must say."""
-    scheme = Dataset()
-    scheme.CodingSchemeDesignator = SCHEME
-    scheme.CodingSchemeName = "Concepts of cxr-pneumonia"
-    scheme.CodingSchemeResponsibleOrganization = MANUFACTURER
-    return scheme

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import NAMESPACE_OID, uuid5
 
 from pydicom import Dataset, dcmread
 from pydicom.config import RAISE
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, generate_uid
+from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
 from service.errors import NotAnImage, Unprocessable
@@ -35,25 +36,87 @@ _TYPE_2 = (
 """Patient and study attributes that every object has, though they may be empty (PS3.3)."""
 
 
+_MOMENTS = (
+    ("AcquisitionDate", "AcquisitionTime"),
+    ("ContentDate", "ContentTime"),
+    ("SeriesDate", "SeriesTime"),
+    ("StudyDate", "StudyTime"),
+)
+"""Where a source says when it was made, the closest first."""
+
+_NO_MOMENT = ("19000101", "000000")
+"""Date and time of an object whose source has none: an object must have them (PS3.3, C.17.2)."""
+
+
 @dataclass(frozen=True)
 class NewSeries:
-    """Numbers of a series of one instance, fresh on every call."""
+    """Numbers of a series of one instance.
+
+    Attributes:
+        series_instance_uid: Of the series.
+        sop_instance_uid: Of its only instance.
+        tracking_uid: Of the region or image that is measured.
+        series_number: By the kind of object.
+        instance_number: Always 1.
+    """
 
     series_instance_uid: str
     sop_instance_uid: str
+    tracking_uid: str
     series_number: int
     instance_number: int = 1
 
 
-def new_series(series_number: int) -> NewSeries:
-    """Fresh identifiers under the UUID root, which needs no registration (PS3.5, B.2)."""
-    return NewSeries(generate_uid(prefix=None), generate_uid(prefix=None), series_number)
+def derived_series(
+    source: Dataset, model: ModelAnswer, kind: str, settings: Sequence[object], series_number: int
+) -> NewSeries:
+    """The identifiers of an object: the same image, model, kind and settings give the same.
+
+    So an object that is made or sent a second time is the same object, and an archive that has it
+    keeps one.
+
+    Args:
+        source: As `source_header` reads it.
+        model: What scored it; its version, runtime and precision count.
+        kind: Of the object, such as "secondary capture".
+        settings: What else decides what stands in it.
+        series_number: By the kind of object.
+    """
+    parts = [MANUFACTURER, source.SOPInstanceUID, model.version, model.runtime, model.precision]
+    name = "\n".join(map(str, [*parts, kind, *settings]))
+    return NewSeries(
+        _derived_uid("series", name),
+        _derived_uid("instance", name),
+        _derived_uid("tracking", name),
+        series_number,
+    )
+
+
+def _derived_uid(level: str, name: str) -> UID:
+    """A UID under the UUID root (PS3.5, B.2), from a UUID of version 5 (RFC 9562)."""
+    return UID(f"2.25.{uuid5(NAMESPACE_OID, f'{level} {name}').int}")
+
+
+def date_from_source(target: Dataset, source: Dataset) -> None:
+    """Give an object its source's date and time, so that it does not depend on when it is made."""
+    date, time = next(
+        (
+            (str(source[day].value), str(source.get(hour) or "000000"))
+            for day, hour in _MOMENTS
+            if source.get(day)
+        ),
+        _NO_MOMENT,
+    )
+    target.ContentDate = target.InstanceCreationDate = date
+    target.ContentTime = target.InstanceCreationTime = time
+    for equipment in target.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in equipment:
+            equipment.ContributionDateTime = date + time
 
 
 def device_uid(model: ModelAnswer) -> UID:
     """The observer's identifier: the same for the same model wherever it runs."""
-    parts = [MANUFACTURER, model.name, model.version, model.weights_sha256]
-    return generate_uid(prefix=None, entropy_srcs=parts)
+    return _derived_uid("device", "\n".join([model.name, model.version, model.weights_sha256]))
 
 
 def source_header(data: bytes) -> Dataset:

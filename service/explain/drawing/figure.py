@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PIL import Image
 
+from service.explain.answer import all_warnings
 from service.explain.cam.class_map import LAST_LAYER
 from service.explain.drawing.caption import Caption, caption_panel
 from service.explain.drawing.heat_map import OPACITY, overlay
 from service.explain.explanation import Explanation
-from service.network.answer import DEMO_WARNING, ModelAnswer
+from service.network.answer import ModelAnswer
 from service.radiograph.radiograph import Radiograph
 
 NAMES = {
@@ -27,6 +30,7 @@ def draw(
     model: ModelAnswer,
     opacity: float = OPACITY,
     captions: bool = True,
+    warnings: Sequence[str] = (),
 ) -> Image.Image:
     """Draw an explanation over its radiograph, with a caption.
 
@@ -38,6 +42,7 @@ def draw(
         model: What scored it.
         opacity: In [0, 1], share of the colour where the map is hottest.
         captions: Whether to write beneath; without, the picture has the radiograph's own size.
+        warnings: Of the image, as a prediction has them; they are written with the others.
 
     Returns:
         Mode "RGB"; the radiograph's pixels lie at the top left, one for one.
@@ -45,7 +50,7 @@ def draw(
     rows, columns = radiograph.pixels.shape
     if not captions:
         return overlay(radiograph, explanation.values, explanation.geometry, opacity)
-    panel = caption_panel(columns, caption(explanation, model), opacity)
+    panel = caption_panel(columns, caption(explanation, model, warnings), opacity)
     drawn = overlay(
         radiograph, explanation.values, explanation.geometry, opacity, below=panel.height
     )
@@ -53,20 +58,18 @@ def draw(
     return drawn
 
 
-def caption(explanation: Explanation, model: ModelAnswer) -> Caption:
+def caption(explanation: Explanation, model: ModelAnswer, warnings: Sequence[str] = ()) -> Caption:
     """Build the caption of a figure."""
-    served, request = explanation.served, explanation.request
+    request = explanation.request
     layer = "the last layer" if request.layer == LAST_LAYER else request.layer
     lines = [f"{NAMES[request.method]} at {layer}"]
     if explanation.words:
         lines.append(f"Most evidence: {explanation.words}")
     lines.append(f"Model {model.name} {model.version}, {model.runtime} {model.precision}")
     notices = [f"No map. {explanation.reason}"] if explanation.reason else []
-    notices += [explanation.geometry.describe_unseen or ""] + [DEMO_WARNING] * model.demo
-    target = request.target.replace("_", " ")
     return Caption(
-        headline=f"{target}: score {served.score:.2f} (operating point 0.5)",
+        headline=explanation.sentence,
         lines=tuple(lines),
-        notices=tuple(notice for notice in notices if notice),
+        notices=(*notices, *all_warnings(explanation, model, warnings)),
         legend=explanation.values is not None,
     )
