@@ -81,6 +81,8 @@ def secondary_capture(
             + (", demo weights, not for clinical use" if model.demo else "")
         )[:1024]
         date_from_source(image, source)
+        image.DateOfSecondaryCapture = image.ContentDate
+        image.TimeOfSecondaryCapture = image.ContentTime
         laterality = source.get("Laterality") or source.get("ImageLaterality")
         if laterality or image.BodyPartExamined != "CHEST":  # unknown of what may be paired
             image.Laterality = laterality
