@@ -11,6 +11,7 @@ import click
 from service.commands.bench import bench
 from service.commands.gradcam import gradcam
 from service.commands.inspect import inspect
+from service.commands.node import node
 from service.commands.predict import predict
 from service.commands.score import score
 from service.commands.serve import serve
@@ -29,6 +30,7 @@ def cxr() -> None:
       cxr gradcam IMAGE               draw where the score came from
       cxr inspect FILE                say what the service sees in a file
       cxr serve                       start the HTTP service on 127.0.0.1:3000
+      cxr node                        receive from a PACS, and send results back into the study
       cxr reference DIR --out R.npz   fit what usual radiographs are, on your own
       cxr evaluate DATA               say how good the answers are on labelled radiographs
       cxr card                        write the model card
@@ -52,6 +54,7 @@ cxr.add_command(score)
 cxr.add_command(gradcam)
 cxr.add_command(inspect)
 cxr.add_command(serve)
+cxr.add_command(node)
 cxr.add_command(bench)
 for _point in entry_points(group="cxr.commands"):
     cxr.add_command(_point.load())

@@ -28,8 +28,8 @@ from export.evaluation.scoring import Scored, score
 from export.evaluation.summary import print_summary
 from export.evaluation.table import read_table
 from export.evaluation.variants import named_apart, settings_of
-from service.archive.durable import write_whole
 from service.commands.finding import finding_named
+from service.durable import write_whole
 from service.network.predictor import Predictor, open_predictor
 from service.settings import Settings
 

@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from service.archive.durable import UNFINISHED, sync_folder, write_whole
 from service.archive.listing import Listing, read_listing
+from service.durable import UNFINISHED, sync_folder, write_whole
 from service.errors import ArchiveRefused
 
 SUFFIX = ".partial"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from service.archive.durable import written_whole
 from service.archive.sources import Source, printable
+from service.durable import written_whole
 
 _EXAMPLES = 3
 """Names that are told of each kind of change."""

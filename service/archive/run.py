@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from service.archive.durable import sync_folder, write_whole, written_whole
 from service.archive.formats import write
 from service.archive.journal import Journal
 from service.archive.listing import Listing, Task, changes, tasks, write_listing
@@ -20,6 +19,7 @@ from service.archive.pins import SHARD, Pins, pin
 from service.archive.rows import columns
 from service.archive.shards import Shard
 from service.archive.sources import list_sources
+from service.durable import sync_folder, write_whole, written_whole
 from service.errors import ArchiveRefused
 from service.explain.cam.class_map import CAM
 from service.explain.cam.request import map_request

@@ -49,6 +49,10 @@ _LOSSLESS = {
 }
 
 
+DECODED = frozenset(_NATIVE | _JPEG | _JPEG_LS | _JPEG_2000 | {uid.RLELossless})
+"""All transfer syntaxes that `stored_values` decodes."""
+
+
 @dataclass(frozen=True, eq=False)
 class StoredValues:
     """Decoded samples before any meaning is given to them.
@@ -66,7 +70,7 @@ class StoredValues:
 
 def is_read(syntax: str) -> bool:
     """Whether a transfer syntax is one that `stored_values` decodes."""
-    return syntax in _NATIVE | _JPEG | _JPEG_LS | _JPEG_2000 | {uid.RLELossless}
+    return syntax in DECODED
 
 
 def stored_values(

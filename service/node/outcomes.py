@@ -1,0 +1,58 @@
+"""How the attempt to deliver a result ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.node.queue import Delivery
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The destination has it, now or from before.
+
+    Attributes:
+        commitment: Transaction and SOP Instance UID where it was asked to commit itself.
+    """
+
+    commitment: str = ""
+
+
+@dataclass(frozen=True)
+class Later:
+    """It may be taken later."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Never:
+    """It will never be taken."""
+
+    reason: str
+
+
+Ending = Arrived | Later | Never
+
+
+class Unreachable(Exception):
+    """Nothing can be delivered to the destination at present, whatever it is."""
+
+
+class Sender(Protocol):
+    """Delivers results to one destination."""
+
+    def send(self, deliveries: list[Delivery]) -> dict[Delivery, Ending]:
+        """Deliver; what is missing in the answer was not tried.
+
+        Raises:
+            Unreachable: Nothing can be delivered at present.
+        """
+
+    def check(self) -> str:
+        """Say in a sentence that the destination answers.
+
+        Raises:
+            Unreachable: It does not.
+        """
