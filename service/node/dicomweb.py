@@ -27,6 +27,8 @@ from service.node.queue import Queue
 JSON_TYPES = ("application/dicom+json", "application/json", "application/*", "*/*")
 _CANNOT_UNDERSTAND = 0xC000
 _OTHER_STUDY = 0xC122
+_PREFIX_AND_LENGTH = 128 + 4 + 12
+"""Bytes before the file meta information whose length the group length says (PS3.10, 7.1)."""
 _CONTENT_TYPE = f'Send multipart/related; type="{DICOM}".'
 
 
@@ -149,14 +151,12 @@ class _Dicomweb:
         if part.media_type != DICOM:
             return Status("other", _CANNOT_UNDERSTAND), reference
         try:
-            stream = io.BytesIO(part.content)
-            meta = pydicom.filereader.read_file_meta_info(stream)
-            start = _dataset_start(part.content, int(meta.FileMetaInformationGroupLength))
             header = pydicom.dcmread(
                 io.BytesIO(part.content),
                 stop_before_pixels=True,
                 specific_tags=["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"],
             )
+            start = _PREFIX_AND_LENGTH + int(header.file_meta.FileMetaInformationGroupLength)
             reference.ReferencedSOPClassUID = str(header.SOPClassUID)
             reference.ReferencedSOPInstanceUID = str(header.SOPInstanceUID)
             if study is not None and str(header.StudyInstanceUID) != study:
@@ -215,11 +215,6 @@ def _page(counts: dict[str, Any]) -> str:
         "<table><thead><tr><th>where</th><th>state</th><th>number</th></tr></thead>"
         f"<tbody>{cells}</tbody></table></html>"
     )
-
-
-def _dataset_start(file: bytes, length: int) -> int:
-    """Where the data set begins: after preamble, prefix, group length and the rest of the group."""
-    return 128 + 4 + 12 + length
 
 
 def _problem(status: int, message: str) -> Response:

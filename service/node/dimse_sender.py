@@ -14,13 +14,13 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
-    StorageCommitmentPushModelInstance,
     generate_uid,
 )
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
     Verification,
 )
 

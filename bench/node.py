@@ -1,0 +1,418 @@
+"""The DICOM node between real archives: delivery, faults, peers that misbehave, speed, memory.
+
+python -m bench.node SCENARIO [--count 300] [--bundle models/demo]
+
+Scenarios: deliver, faults, peers, speed, hostile, memory. Each prints its figures as JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import pydicom
+from pynetdicom import AE, _config
+from pynetdicom.presentation import build_context
+
+from bench.machine import machine
+from bench.pacs import Node, Pacs, dimse, missing_tools, node_running, running, stow, wait_for
+from bench.processes import Served, serving
+from bench.radiographs import radiographs
+
+_config.LOG_HANDLER_LEVEL = "none"
+
+_SR, _SC = "SR", "OT"
+Images = dict[str, bytes]
+
+
+@contextmanager
+def _service(folder: Path, bundle: Path) -> Iterator[Served]:
+    with serving(folder / "service", {"CXR_BUNDLE": str(bundle.absolute())}) as served:
+        yield served
+
+
+class Sender:
+    """An SCU that keeps account of what it was told.
+
+    Args:
+        node: To send to.
+        title: Its own AE title.
+    """
+
+    def __init__(self, node: Node, title: str = "SENDER") -> None:
+        self._node = node
+        self._entity = AE(ae_title=title)
+        self._entity.connection_timeout = self._entity.acse_timeout = 5
+        self._entity.dimse_timeout = self._entity.network_timeout = 20
+        self._entity.maximum_pdu_size = 0
+
+    def send(self, files: list[bytes], abort_after: int | None = None) -> dict[str, int]:
+        """Send files over one association; the status by SOP Instance UID of each that got one."""
+        read = [pydicom.dcmread(io.BytesIO(each)) for each in files]
+        wanted = {(each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in read}
+        contexts = [build_context(sop_class, syntax) for sop_class, syntax in sorted(wanted)]
+        answered: dict[str, int] = {}
+        association = self._entity.associate(
+            "127.0.0.1", self._node.port, contexts=contexts, ae_title=self._node.title
+        )
+        if not association.is_established:
+            return answered
+        for number, each in enumerate(read):
+            if abort_after is not None and number == abort_after:
+                association.abort()
+                return answered
+            try:
+                answer = association.send_c_store(each)
+            except (RuntimeError, ValueError):
+                return answered
+            if "Status" not in answer:
+                return answered
+            answered[str(each.SOPInstanceUID)] = int(answer.Status)
+        association.release()
+        return answered
+
+
+def _results(pacs: Pacs, source_of: dict[str, str]) -> dict[str, Any]:
+    """Results in an archive, by source study: how many studies have exactly one of each."""
+    found: Counter[tuple[str, str]] = Counter()
+    for each in pacs.instances():
+        if each.uid not in source_of:
+            found[each.study, each.modality] += 1
+    studies = set(source_of.values())
+    exact = [s for s in studies if found[s, _SR] == 1 and found[s, _SC] == 1]
+    strangers = sum(n for (study, _), n in found.items() if study not in studies)
+    return {
+        "studies": len(studies),
+        "with exactly one SR and one SC": len(exact),
+        "results": sum(found.values()),
+        "in other studies": strangers,
+        "doubled": sum(n - 1 for n in found.values() if n > 1),
+    }
+
+
+def _studies(images: Images) -> dict[str, str]:
+    return {
+        name: str(pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True).StudyInstanceUID)
+        for name, file in images.items()
+    }
+
+
+def deliver(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
+    """Orthanc to node to Orthanc, half by C-STORE and half by STOW-RS."""
+    images = dict(radiographs(count))
+    source_of = _studies(images)
+    pacs = Pacs("SOURCE", folder / "pacs")
+    with _service(folder, bundle) as served:
+        node = Node(folder / "node", served.url, [dimse("pacs", pacs)])
+        pacs.modalities["node"] = (node.title, node.port)
+        pacs.servers["node"] = f"{node.url}/dicomweb/"
+        with running(pacs), node_running(node):
+            print(node.run("check"), end="")
+            identifiers = [pacs.add(file) for file in images.values()]
+            started = time.monotonic()
+            half = len(identifiers) // 2
+            by_dimse = pacs.post("/modalities/node/store", identifiers[:half])
+            for start in range(half, count, 10):
+                part = {"Resources": identifiers[start : start + 10]}
+                pacs.post("/dicom-web/servers/node/stow", part)
+            sent = time.monotonic() - started
+            wait_for(node.idle, 3600, "the end")
+            took = time.monotonic() - started
+            found = _results(pacs, source_of)
+            return {
+                "C-STORE": {k: by_dimse[k] for k in ("InstancesCount", "FailedInstancesCount")},
+                "STOW-RS": count - half,
+                "seconds to send": round(sent, 1),
+                "seconds to the last delivery": round(took, 1),
+                "status": _plain(node.status()),
+                **found,
+                "opened": _opened(pacs, source_of, folder),
+            }
+
+
+def _plain(status: dict[str, Any]) -> dict[str, Any]:
+    return {k: status[k] for k in ("instances", "destinations")} | {"dead": status["dead"][:5]}
+
+
+def _opened(pacs: Pacs, source_of: dict[str, str], folder: Path) -> dict[str, int]:
+    """How many results pydicom and dsrdump open, and Orthanc's explorer shows."""
+    opened: Counter[str] = Counter()
+    for each in pacs.instances():
+        if each.uid in source_of:
+            continue
+        content = pacs.file(each.id)
+        dataset = pydicom.dcmread(io.BytesIO(content))
+        if each.modality == _SR:
+            file = folder / "result.dcm"
+            file.write_bytes(content)
+            done = subprocess.run(["dsrdump", file], capture_output=True, text=True, check=False)
+            opened["dsrdump"] += done.returncode == 0 and "Pneumonia" in done.stdout
+        else:
+            opened["pixels"] += dataset.pixel_array.ndim == 3
+            shown = httpx.get(f"{pacs.url}/instances/{each.id}/preview", timeout=60)
+            opened["Orthanc's preview"] += shown.status_code == 200
+        opened["pydicom"] += 1
+    return dict(opened)
+
+
+def faults(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
+    """Everything that may break, breaks while every instance is sent three times."""
+    images = dict(radiographs(count))
+    source_of = _studies(images)
+    pacs = Pacs("ARCHIVE", folder / "pacs")
+    acknowledged: dict[str, int] = Counter()
+    refused: Counter[str] = Counter()
+    done: list[str] = []
+    with _service(folder, bundle) as served:
+        node = Node(folder / "node", served.url, [dimse("dimse", pacs), stow("stow", pacs)])
+        with running(pacs), node_running(node):
+            stop = threading.Event()
+
+            def send(turn: int) -> None:
+                """Send all once, in parts; what got no answer is sent again until it has."""
+                sender = Sender(node)
+                for start in range(0, count, 10):
+                    names = list(images)[start : start + 10]
+                    abort = 5 if (start // 10 + turn) % 7 == 0 else None
+                    while names:
+                        answered = sender.send([images[n] for n in names], abort)
+                        abort = None
+                        for name, status in answered.items():
+                            if status == 0:
+                                acknowledged[name] += 1
+                            else:
+                                refused[f"{status:04X}"] += 1
+                        names = [n for n in names if answered.get(n) != 0]
+                        if names:
+                            time.sleep(0.5)
+
+            def break_things() -> None:
+                for turn in range(10):
+                    for part in ("receiver", "worker"):
+                        if stop.wait(2.0):
+                            return
+                        node.kill(part)
+                        done.append(f"kill -9 {part}")
+                    if turn == 2:
+                        pacs.stop()
+                        done.append("destination down 60 s")
+                        threading.Timer(60, pacs.start).start()
+                    if turn == 5:
+                        for each in ("cxr-pneumonia", "explainer"):
+                            if (process := served.find(each)) is not None:
+                                process.suspend()
+                                threading.Timer(60, _resume, [process]).start()
+                        done.append("prediction service down 60 s")
+                    if turn == 8:
+                        _fill_disk(node, stop)
+                        done.append("no room on the disk")
+
+            breaking = threading.Thread(target=break_things)
+            breaking.start()
+            with ThreadPoolExecutor(3) as pool:
+                list(pool.map(send, range(3)))
+            breaking.join()
+            wait_for(lambda: pacs.process is not None and node.idle(), 3600, "the end")
+            found = _results(pacs, {**source_of})
+            status = node.status()
+    known = set(acknowledged)
+    return {
+        "sent": 3 * count,
+        "acknowledged": sum(acknowledged.values()),
+        "instances acknowledged": len(known),
+        "refused, by status": dict(refused),
+        "broken": dict(Counter(done)),
+        "status": _plain(status),
+        **found,
+    }
+
+
+def _resume(process: Any) -> None:
+    try:
+        process.resume()
+    except Exception as error:
+        print(type(error).__name__)
+
+
+def _fill_disk(node: Node, stop: threading.Event) -> None:
+    """Have the node see less room than its reserve for ten seconds: it is started with another."""
+    node.stop()
+    settings, node.settings = node.settings, ["reserve_bytes = 1000000000000000"]
+    node.write_config()
+    text = node.config.read_text(encoding="utf-8").replace("reserve_bytes = 1000000\n", "")
+    node.config.write_text(text, encoding="utf-8")
+    node.restart_as_written()
+    stop.wait(10)
+    node.stop()
+    node.settings = settings
+    node.start()
+
+
+def speed(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
+    """Four associations of 2-megapixel DX against /predict of the same files, and light load."""
+    from bench.files import chest, dicom, stored
+    from bench.radiographs import named
+
+    images: Images = {}
+    for number in range(count):
+        pixels = chest(number % 8, 1600, 1300)
+        images[named(number, "instance")] = dicom(
+            stored(pixels, 12),
+            12,
+            SOPInstanceUID=named(number, "instance"),
+            StudyInstanceUID=named(number, "study"),
+            SeriesInstanceUID=named(number, "series"),
+        )
+    files = list(images.values())
+    pacs = Pacs("ARCHIVE", folder / "pacs")
+    with _service(folder, bundle) as served:
+        with httpx.Client(base_url=served.url, timeout=60) as client:
+            for each in files[:8]:
+                client.post("/predict", files={"image": each})
+            started = time.monotonic()
+            with ThreadPoolExecutor(4) as pool:
+                answers = pool.map(lambda f: client.post("/predict", files={"image": f}), files)
+                assert all(each.status_code == 200 for each in answers)
+            predicted = count / (time.monotonic() - started)
+        node = Node(folder / "node", served.url, [dimse("dimse", pacs)])
+        with running(pacs), node_running(node):
+            started = time.monotonic()
+            with ThreadPoolExecutor(4) as pool:
+                answered = list(pool.map(lambda i: Sender(node).send(files[i::4]), range(4)))
+            received = count / (time.monotonic() - started)
+            assert sum(len(each) for each in answered) == count
+            wait_for(node.idle, 3600, "the end")
+            delivered = count / (time.monotonic() - started)
+            node.stop()
+            latencies = _latencies(folder, served, pacs)
+    return {
+        "/predict, files a second": round(predicted, 1),
+        "acknowledged a second": round(received, 1),
+        "acknowledged / predicted": round(received / predicted, 2),
+        "delivered (SR and SC) a second": round(delivered, 2),
+        "delivered / predicted": round(delivered / predicted, 2),
+        "light load, C-STORE to both delivered, seconds": latencies,
+    }
+
+
+def _latencies(folder: Path, served: Served, pacs: Pacs) -> dict[str, float]:
+    node = Node(folder / "light", served.url, [dimse("dimse", pacs)])
+    seconds = []
+    with node_running(node):
+        for name, file in list(radiographs(1030, real_every=0))[1000:]:
+            started = time.monotonic()
+            assert Sender(node).send([file]) == {name: 0}
+            wait_for(node.idle, 60, "a delivery")
+            seconds.append(time.monotonic() - started)
+    seconds.sort()
+    return {"median": round(seconds[len(seconds) // 2], 2), "highest of 30": round(seconds[-1], 2)}
+
+
+def hostile(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
+    """Damaged files by C-STORE as they are, and broken bodies by STOW-RS."""
+    from bench.mutate import mutants
+    from bench.raw_store import store_raw
+
+    pacs = Pacs("ARCHIVE", folder / "pacs")
+    with _service(folder, bundle) as served:
+        node = Node(folder / "node", served.url, [dimse("dimse", pacs)], settings=["attempts = 3"])
+        with running(pacs), node_running(node):
+            told: Counter[str] = Counter()
+            for seed, _, data in mutants(0, count):
+                told[store_raw(node, f"2.25.{7 * 10**20 + seed}", data)] += 1
+            wait_for(node.idle, 3600, "the end")
+            broken = _broken_stow(node)
+            status = node.status()
+            reasons = Counter(each["reason"].split(":")[0] for each in status["dead"])
+            alive = node.answers() and node.part("worker") is not None
+    log = (node.folder / "node.log").read_text(encoding="utf-8")
+    return {
+        "sent": count,
+        "told": dict(told),
+        "status": {k: status[k] for k in ("instances", "destinations")},
+        "reasons": dict(reasons.most_common()),
+        "without a reason": sum(not each["reason"] for each in status["dead"]),
+        "parts that ended": log.count("a part of the node ended"),
+        "alive": alive,
+        "broken STOW-RS": broken,
+    }
+
+
+def _broken_stow(node: Node) -> dict[str, int]:
+    multipart = 'multipart/related; type="application/dicom"; boundary=B'
+    file = next(iter(radiographs(1, real_every=0)))[1]
+    head = b"--B\r\nContent-Type: application/dicom\r\n\r\n"
+    cases = {
+        "no boundary": ("multipart/related", head + file + b"\r\n--B--"),
+        "no end": (multipart, head + file),
+        "no parts": (multipart, b"nothing"),
+        "not DICOM": (multipart, head + b"nothing\r\n--B--\r\n"),
+        "another type": ("text/plain", b"nothing"),
+        "empty": (multipart, b""),
+    }
+    return {
+        name: httpx.post(
+            f"{node.url}/dicomweb/studies", content=body, headers={"Content-Type": kind}
+        ).status_code
+        for name, (kind, body) in cases.items()
+    }
+
+
+def memory(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
+    """Resident memory of both parts after a tenth of the instances, and after all."""
+    pacs = Pacs("ARCHIVE", folder / "pacs")
+    with _service(folder, bundle) as served:
+        node = Node(
+            folder / "node", served.url, [dimse("dimse", pacs)], settings=["keep_seconds = 1"]
+        )
+        with running(pacs), node_running(node):
+            found: dict[str, Any] = {}
+            sender = Sender(node)
+            batch: list[bytes] = []
+            for number, (_, file) in enumerate(radiographs(count, real_every=0, side=224), 1):
+                batch.append(file)
+                if len(batch) == 20:
+                    sender.send(batch)
+                    batch = []
+                if number in (count // 10, count):
+                    wait_for(node.idle, 7200, "the end")
+                    found[str(number)] = {
+                        part: round(process.memory_info().rss / 2**20, 1)
+                        for part in ("receiver", "worker")
+                        if (process := node.part(part)) is not None
+                    }
+                    print(json.dumps(found), flush=True)
+            return {"MiB": found, "status": _plain(node.status())}
+
+
+SCENARIOS = {each.__name__: each for each in (deliver, faults, speed, hostile, memory)}
+
+
+@click.command()
+@click.argument("scenario", type=click.Choice(list(SCENARIOS)))
+@click.option("--count", default=300, show_default=True)
+@click.option("--bundle", type=click.Path(path_type=Path), default=Path("models/demo"))
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder to work in, kept.")
+def main(scenario: str, count: int, bundle: Path, keep: Path | None) -> None:
+    """Run one scenario and print its figures."""
+    if reason := missing_tools():
+        raise click.ClickException(reason)
+    with tempfile.TemporaryDirectory(prefix="cxr-node-") as folder:
+        figures = SCENARIOS[scenario](keep or Path(folder), bundle, count)
+    print(json.dumps({"scenario": scenario, **machine(), **figures}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
