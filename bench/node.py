@@ -39,7 +39,9 @@ Images = dict[str, bytes]
 
 @contextmanager
 def _service(folder: Path, bundle: Path) -> Iterator[Served]:
-    with serving(folder / "service", {"CXR_BUNDLE": str(bundle.absolute())}) as served:
+    # A node has its service for itself: nobody else waits for predictions.
+    settings = {"CXR_BUNDLE": str(bundle.absolute()), "CXR_EXPLAIN_NICE": "0"}
+    with serving(folder / "service", settings) as served:
         yield served
 
 

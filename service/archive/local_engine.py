@@ -11,7 +11,9 @@ from service.network.runtime.threads import usable_cpus
 from service.settings import Settings
 
 
-def scoring(settings: Settings, target: str | None, cpus: int | None = None) -> Scoring:
+def scoring(
+    settings: Settings, target: str | None, cpus: int | None = None, *, fhir: bool = False
+) -> Scoring:
     """Settings for scoring in one process.
 
     Args:
@@ -19,10 +21,11 @@ def scoring(settings: Settings, target: str | None, cpus: int | None = None) -> 
             everything else that it does, an archive has every core for itself.
         target: The finding that structured reports are about; None where none are written.
         cpus: That the process may use; what it finds where left out.
+        fhir: Whether reports are FHIR resources.
     """
     given = "decoders" in settings.model_fields_set
     decoders = settings.decoders if given else max(2, cpus or usable_cpus())
-    return Scoring(decoders, settings.max_batch, target)
+    return Scoring(decoders, settings.max_batch, target, fhir)
 
 
 class LocalEngine:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from service.archive.formats import SUFFIXES
 from service.archive.journal import SUFFIX
 
-ResultsFormat = Literal["csv", "jsonl", "parquet", "dicom-sr"]
+ResultsFormat = Literal["csv", "jsonl", "parquet", "dicom-sr", "fhir"]
 
-DICOM_SR: ResultsFormat = "dicom-sr"
+REPORTS: tuple[ResultsFormat, ...] = ("dicom-sr", "fhir")
+"""A file for each file that was scored, in a folder."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Output:
     """Where results go.
 
     Attributes:
-        out: As the user named it: a file, or for structured reports a folder.
+        out: As the user named it: a file, or for reports a folder.
         form: Of the results.
     """
 
@@ -29,7 +30,7 @@ class Output:
 
     @property
     def is_folder(self) -> bool:
-        return self.form == DICOM_SR
+        return self.form in REPORTS
 
     @property
     def journal(self) -> Path:

@@ -111,11 +111,19 @@ class RayEngine:
         settings: Of the run.
         target: The finding that structured reports are about; None where none are written.
         model: What answers.
+        fhir: Whether reports are FHIR resources.
     """
 
     def __init__(
-        self, cluster: Cluster, settings: Settings, target: str | None, model: ModelAnswer
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        target: str | None,
+        model: ModelAnswer,
+        *,
+        fhir: bool = False,
     ) -> None:
+        self._fhir = fhir
         self._cluster = cluster
         self._settings = settings
         self._target = target
@@ -154,7 +162,7 @@ class RayEngine:
         settings.setdefault("threads", cpus)
         return {
             "settings": settings,
-            "scoring": scoring(self._settings, self._target, cpus),
+            "scoring": scoring(self._settings, self._target, cpus, fhir=self._fhir),
             "model": self._model,
             "software": software_version(),
         }

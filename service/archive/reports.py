@@ -18,17 +18,17 @@ from service.explain.cam.class_map import CAM, class_activation_map
 from service.explain.cam.request import map_request
 from service.explain.explanation import explanation
 from service.explain.hotspot import directions
-from service.network.answer import ModelAnswer
+from service.network.answer import ModelAnswer, Prediction
 from service.network.bundle import Manifest
 from service.radiograph.limits import DecodeLimits
 
-SUFFIX = ".sr.dcm"
+SUFFIX, FHIR_SUFFIX = ".sr.dcm", ".fhir.json"
 
 _LONGEST = 200
 """Bytes of a file's name; file systems have 255, of which some are needed while it is written."""
 
 
-def report_name(source: Source) -> str:
+def report_name(source: Source, suffix: str = SUFFIX) -> str:
     """Where a file's report goes below the folder of results: the file's own path, and a suffix.
 
     A name that leads elsewhere (absolute, or through `..`) or is too long for a suffix is kept
@@ -38,7 +38,7 @@ def report_name(source: Source) -> str:
     if name.is_absolute() or ".." in name.parts or len(name.name.encode()) > _LONGEST:
         digest = hashlib.sha256(os.fsencode(source.path)).hexdigest()[:32]
         name = PurePosixPath("elsewhere", digest)
-    return f"{name}{SUFFIX}"
+    return f"{name}{suffix}"
 
 
 def report(
@@ -81,3 +81,22 @@ def report(
     )
     header = source_header(read_file(Path(source.path), limits))
     return structured_report(header, found, model, [*warnings, *notes(found)])
+
+
+def fhir_report(source: Source, prediction: Prediction, limits: DecodeLimits) -> bytes:
+    """Write the FHIR resources of a file that was scored, of all its findings.
+
+    Args:
+        source: The file; its attributes are read again.
+        prediction: Of it.
+        limits: What a file may ask for.
+
+    Raises:
+        Unreadable, NotAnImage, Unprocessable: As for `report`.
+    """
+    from service.explain.dicom.study import source_header
+    from service.explain.fhir import findings_bundle
+
+    header = source_header(read_file(Path(source.path), limits))
+    bundle = findings_bundle(header, prediction.pathologies, prediction.model, prediction.warnings)
+    return bundle.encode()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.archive.listing import Task
 from service.archive.pipeline import Outcome, own_fault, score_each
-from service.archive.reports import report, report_name
+from service.archive.reports import FHIR_SUFFIX, SUFFIX, fhir_report, report, report_name
 from service.archive.rows import Row, columns, refused, scored, to_line
 from service.archive.sources import Source
 from service.errors import CxrError
@@ -39,11 +39,13 @@ class Scoring:
         decoders: Threads that read and decode.
         max_batch: Files whose images are run at once.
         target: The finding that structured reports are about; None where none are written.
+        fhir: Whether reports are FHIR resources, of all findings, in place of structured reports.
     """
 
     decoders: int
     max_batch: int
     target: str | None = None
+    fhir: bool = False
 
 
 def score_tasks(
@@ -75,7 +77,7 @@ def score_tasks(
     reports: dict[str, bytes] = {}
     for outcome in outcomes:
         task = begun[0]
-        row = _row(predictor, task.sources[len(lines)], outcome, scoring.target, reports)
+        row = _row(predictor, task.sources[len(lines)], outcome, scoring, reports)
         lines.append(to_line(row, made))
         on_file()
         if len(lines) == len(task.sources):
@@ -88,22 +90,21 @@ def _row(
     predictor: Predictor,
     source: Source,
     outcome: Outcome,
-    target: str | None,
+    scoring: Scoring,
     reports: dict[str, bytes],
 ) -> Row:
     fault, name = outcome.fault, None
-    if outcome.evidence is not None and target is not None:
+    target = scoring.target
+    if outcome.evidence is not None and outcome.prediction is not None and target is not None:
+        limits = predictor.reader.limits
         try:
-            made = report(
-                source,
-                outcome.evidence,
-                target,
-                predictor.manifest,
-                predictor.model,
-                predictor.reader.limits,
-                outcome.prediction.warnings if outcome.prediction else (),
-            )
-            name = report_name(source)
+            if scoring.fhir:
+                made = fhir_report(source, outcome.prediction, limits)
+            else:
+                evidence, warnings = outcome.evidence, outcome.prediction.warnings
+                manifest, model = predictor.manifest, predictor.model
+                made = report(source, evidence, target, manifest, model, limits, warnings)
+            name = report_name(source, FHIR_SUFFIX if scoring.fhir else SUFFIX)
             reports[name] = made
         except CxrError as error:
             fault = error

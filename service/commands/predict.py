@@ -17,11 +17,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE]...")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as /predict has.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("table", "json", "fhir")),
+    default="table",
+    show_default=True,
+    help="json: one object a line, as /predict has; fhir: a transaction of FHIR R4 resources a "
+    "line, for DICOM.",
+)
 @variant_options
 def predict(
     images: tuple[Path, ...],
     as_json: bool,
+    form: str,
     bundle: str | None,
     runtime: str | None,
     precision: str | None,
@@ -52,17 +62,41 @@ def predict(
     failed = False
     for path in paths:
         try:
-            answer = predictor.predict(path.read_bytes())
+            data = path.read_bytes()
+            answer = predictor.predict(data)
+            resources = _resources(data, answer) if form == "fhir" else None
         except (CxrError, OSError) as error:
             click.echo(f"cxr: {path}: {_reason(path, error)}", err=True)
             failed = True
             continue
-        if as_json:
+        if resources is not None:
+            click.echo(resources)
+        elif as_json or form == "json":
             click.echo(answer.model_dump_json())
         else:
             _print_table(path, answer)
     if failed:
         raise SystemExit(1)
+
+
+def _resources(data: bytes, answer: Prediction) -> str:
+    """FHIR resources of a prediction.
+
+    Raises:
+        CxrError: The file is no DICOM or in no study.
+        click.ClickException: A package is missing.
+    """
+    try:
+        import fhir.resources  # noqa: F401 - that it is missing is said with its extra
+
+        from service.explain.dicom.study import source_header
+        from service.explain.fhir import findings_bundle
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"FHIR resources need {error.name}, which is not installed: "
+            "pip install 'cxr-pneumonia[node]'"
+        ) from error
+    return findings_bundle(source_header(data), answer.pathologies, answer.model, answer.warnings)
 
 
 def _reason(path: Path, error: CxrError | OSError) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from service.network.predictor import Predictor
     from service.settings import Settings
 
-FORMATS = ("csv", "jsonl", "parquet", "dicom-sr")
+FORMATS = ("csv", "jsonl", "parquet", "dicom-sr", "fhir")
 
 
 @click.command()
@@ -29,7 +29,7 @@ FORMATS = ("csv", "jsonl", "parquet", "dicom-sr")
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="File of results, .csv, .jsonl or .parquet; a folder for dicom-sr.",
+    help="File of results, .csv, .jsonl or .parquet; a folder for dicom-sr and fhir.",
 )
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), help="Of the results [default: by --out]."
@@ -106,7 +106,8 @@ def score(
     what has and changes nothing.
 
     --format dicom-sr writes a structured report of each DICOM file into the folder OUT, with its
-    rows in OUT/results.jsonl. Parquet needs pip install 'cxr-pneumonia[archive]', --engine ray
+    rows in OUT/results.jsonl; --format fhir a transaction of FHIR resources (R4) of all findings.
+    Parquet needs pip install 'cxr-pneumonia[archive]', --engine ray
     'cxr-pneumonia[ray]', dicom-sr 'cxr-pneumonia[explain]'.
 
     Exit status: 0 done, refused files included; 1 failed; 2 wrong usage; 130 after Ctrl-C, 143
@@ -172,6 +173,8 @@ def _check_packages(form: str, engine: str) -> None:
         needed.append(("writing Parquet", "pyarrow", "archive"))
     if form == "dicom-sr":
         needed.append(("writing structured reports", "highdicom", "explain"))
+    if form == "fhir":
+        needed.append(("writing FHIR resources", "fhir.resources", "node"))
     if engine == "ray":
         needed.append(("--engine ray", "ray", "ray"))
     for what, package, extra in needed:
@@ -194,13 +197,15 @@ def _engine(
     workers: int,
     address: str | None,
 ) -> Engine:
+    fhir = order.place.form == "fhir"
     if name == "ray":
         from service.archive.ray_engine import Cluster, RayEngine
 
-        return RayEngine(Cluster(workers, address), settings, order.target, predictor.model)
+        cluster = Cluster(workers, address)
+        return RayEngine(cluster, settings, order.target, predictor.model, fhir=fhir)
     from service.archive.local_engine import LocalEngine, scoring
 
-    return LocalEngine(predictor, scoring(settings, order.target))
+    return LocalEngine(predictor, scoring(settings, order.target, fhir=fhir))
 
 
 class _Stopped(BaseException):

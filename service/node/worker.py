@@ -171,7 +171,7 @@ class Worker:
 
 def _fhir(file: bytes, answer: bytes) -> bytes:
     from service.explain.answer import ExplanationAnswer
-    from service.fhir.diagnostic_report import explanation_bundle
+    from service.explain.fhir import explanation_bundle
 
     return explanation_bundle(
         source_header(file), ExplanationAnswer.model_validate_json(answer)

@@ -1,1 +1,0 @@
-"""Results as FHIR resources; needs fhir.resources."""
