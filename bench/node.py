@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from pynetdicom.presentation import build_context
 
 from bench.machine import machine
 from bench.pacs import Node, Pacs, dimse, missing_tools, node_running, running, stow, wait_for
-from bench.processes import Served, serving
+from bench.processes import Served, free_port, serving
 from bench.radiographs import radiographs
 
 _config.LOG_HANDLER_LEVEL = "none"
@@ -174,81 +174,125 @@ def faults(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
     images = dict(radiographs(count))
     source_of = _studies(images)
     pacs = Pacs("ARCHIVE", folder / "pacs")
-    acknowledged: dict[str, int] = Counter()
-    refused: Counter[str] = Counter()
-    done: list[str] = []
-    with _service(folder, bundle) as served:
-        node = Node(folder / "node", served.url, [dimse("dimse", pacs), stow("stow", pacs)])
+    account = _Account(images)
+    with _Service(folder, bundle) as service:
+        node = Node(folder / "node", service.url, [dimse("dimse", pacs), stow("stow", pacs)])
         with running(pacs), node_running(node):
-            stop = threading.Event()
-
-            def send(turn: int) -> None:
-                """Send all once, in parts; what got no answer is sent again until it has."""
-                sender = Sender(node)
-                for start in range(0, count, 10):
-                    names = list(images)[start : start + 10]
-                    abort = 5 if (start // 10 + turn) % 7 == 0 else None
-                    while names:
-                        answered = sender.send([images[n] for n in names], abort)
-                        abort = None
-                        for name, status in answered.items():
-                            if status == 0:
-                                acknowledged[name] += 1
-                            else:
-                                refused[f"{status:04X}"] += 1
-                        names = [n for n in names if answered.get(n) != 0]
-                        if names:
-                            time.sleep(0.5)
-
-            def break_things() -> None:
-                for turn in range(10):
-                    for part in ("receiver", "worker"):
-                        if stop.wait(2.0):
-                            return
-                        node.kill(part)
-                        done.append(f"kill -9 {part}")
-                    if turn == 2:
-                        pacs.stop()
-                        done.append("destination down 60 s")
-                        threading.Timer(60, pacs.start).start()
-                    if turn == 5:
-                        for each in ("cxr-pneumonia", "explainer"):
-                            if (process := served.find(each)) is not None:
-                                process.suspend()
-                                threading.Timer(60, _resume, [process]).start()
-                        done.append("prediction service down 60 s")
-                    if turn == 8:
-                        _fill_disk(node, stop)
-                        done.append("no room on the disk")
-
-            breaking = threading.Thread(target=break_things)
-            breaking.start()
+            breaker = _Breaker(node, pacs, service)
+            breaker.start()
             with ThreadPoolExecutor(3) as pool:
-                list(pool.map(send, range(3)))
-            breaking.join()
+                list(pool.map(lambda turn: account.send_all(node, turn), range(3)))
+            breaker.join()
             wait_for(lambda: pacs.process is not None and node.idle(), 3600, "the end")
-            found = _results(pacs, {**source_of})
-            status = node.status()
-    known = set(acknowledged)
-    return {
-        "sent": 3 * count,
-        "acknowledged": sum(acknowledged.values()),
-        "instances acknowledged": len(known),
-        "refused, by status": dict(refused),
-        "broken": dict(Counter(done)),
-        "status": _plain(status),
-        **found,
-    }
+            return {
+                **account.figures(),
+                "broken": dict(Counter(breaker.done)),
+                "status": _plain(node.status()),
+                **_results(pacs, source_of),
+            }
 
 
-def _resume(process: Any) -> None:
-    try:
-        process.resume()
-    except Exception as error:
-        print(type(error).__name__)
+class _Account:
+    """What senders were told, by instance."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._lock = threading.Lock()
+        self._acknowledged: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._attempts = 0
+
+    def send_all(self, node: Node, turn: int) -> None:
+        """Send all once, in parts; what got no Success is sent again until it has."""
+        sender, everything = Sender(node), list(self._images)
+        for start in range(0, len(everything), 10):
+            names = everything[start : start + 10]
+            abort = 5 if (start // 10 + turn) % 7 == 0 else None
+            while names:
+                answered = sender.send([self._images[each] for each in names], abort)
+                abort = None
+                with self._lock:
+                    self._attempts += len(answered)
+                    for name, status in answered.items():
+                        if status == 0:
+                            self._acknowledged[name] += 1
+                        else:
+                            self._refused[f"{status:04X}"] += 1
+                names = [each for each in names if answered.get(each) != 0]
+                if names:
+                    time.sleep(0.5)
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "answered": self._attempts,
+            "acknowledged": sum(self._acknowledged.values()),
+            "instances acknowledged": len(self._acknowledged),
+            "refused, by status": dict(self._refused),
+        }
 
 
-def _fill_disk(node: Node, stop: threading.Event) -> None:
+class _Service:
+    """A prediction service that can be down for a while, on one port."""
+
+    def __init__(self, folder: Path, bundle: Path) -> None:
+        self._folder, self._bundle = folder, bundle
+        self._port, self._starts = free_port(), 0
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._running = ExitStack()
+
+    def __enter__(self) -> _Service:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._starts += 1
+        settings = {"CXR_BUNDLE": str(self._bundle.absolute()), "CXR_EXPLAIN_NICE": "0"}
+        folder = self._folder / f"service{self._starts}"
+        self._running.enter_context(serving(folder, settings, port=self._port))
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+class _Breaker(threading.Thread):
+    """Kills each part ten times, and takes archive, service and disk away in between."""
+
+    def __init__(self, node: Node, pacs: Pacs, service: _Service) -> None:
+        super().__init__()
+        self._node, self._pacs, self._service = node, pacs, service
+        self.done: list[str] = []
+
+    def run(self) -> None:
+        between = {2: self._no_archive, 5: self._no_service, 8: self._no_room}
+        for turn in range(10):
+            for part in ("receiver", "worker"):
+                time.sleep(3.0)
+                if self._node.kill(part):
+                    self.done.append(f"kill -9 {part}")
+            if turn in between:
+                between[turn]()
+
+    def _no_archive(self) -> None:
+        self._pacs.stop()
+        time.sleep(60)
+        self._pacs.start()
+        self.done.append("destination down 60 s")
+
+    def _no_service(self) -> None:
+        self._service.stop()
+        time.sleep(60)
+        self._service.start()
+        self.done.append("prediction service down 60 s")
+
+    def _no_room(self) -> None:
+        _fill_disk(self._node)
+        self.done.append("no room on the disk 10 s")
+
+
+def _fill_disk(node: Node) -> None:
     """Have the node see less room than its reserve for ten seconds: it is started with another."""
     node.stop()
     settings, node.settings = node.settings, ["reserve_bytes = 1000000000000000"]
@@ -256,7 +300,7 @@ def _fill_disk(node: Node, stop: threading.Event) -> None:
     text = node.config.read_text(encoding="utf-8").replace("reserve_bytes = 1000000\n", "")
     node.config.write_text(text, encoding="utf-8")
     node.restart_as_written()
-    stop.wait(10)
+    time.sleep(10)
     node.stop()
     node.settings = settings
     node.start()
@@ -335,7 +379,7 @@ def hostile(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
             for seed, _, data in mutants(0, count):
                 told[store_raw(node, f"2.25.{7 * 10**20 + seed}", data)] += 1
             wait_for(node.idle, 3600, "the end")
-            broken = _broken_stow(node)
+            broken = broken_stow(node)
             status = node.status()
             reasons = Counter(each["reason"].split(":")[0] for each in status["dead"])
             alive = node.answers() and node.part("worker") is not None
@@ -352,7 +396,7 @@ def hostile(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
     }
 
 
-def _broken_stow(node: Node) -> dict[str, int]:
+def broken_stow(node: Node) -> dict[str, int]:
     multipart = 'multipart/related; type="application/dicom"; boundary=B'
     file = next(iter(radiographs(1, real_every=0)))[1]
     head = b"--B\r\nContent-Type: application/dicom\r\n\r\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ def wait_for(condition: Callable[[], bool], limit: float, what: str) -> float:
     while not condition():
         if time.monotonic() - started > limit:
             raise TimeoutError(f"{what} did not come within {limit:g} s")
-        time.sleep(0.05)
+        time.sleep(0.2)
     return time.monotonic() - started
 
 
@@ -203,6 +204,21 @@ class Node:
     settings: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
 
+    def __post_init__(self) -> None:
+        self._http = httpx.Client(base_url=self.url, timeout=10)
+
+    def use_tls(self, certificate: Path, key: Path, authority: Path) -> None:
+        """Ask its HTTP server with a certificate."""
+        context = ssl.create_default_context(cafile=str(authority))
+        context.load_cert_chain(certificate, key)
+        self._http = httpx.Client(
+            base_url=self.url.replace("http:", "https:"), timeout=10, verify=context
+        )
+
+    def metrics(self) -> str:
+        """What Prometheus is told."""
+        return self._http.get("/metrics").text
+
     @property
     def config(self) -> Path:
         """Its node.toml."""
@@ -263,7 +279,7 @@ class Node:
     def answers(self) -> bool:
         """Whether it takes images."""
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+            return self._http.get("/readyz").status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -285,10 +301,12 @@ class Node:
                 continue
         return None
 
-    def kill(self, name: str) -> None:
-        """Kill -9 a part."""
-        if (process := self.part(name)) is not None:
+    def kill(self, name: str) -> bool:
+        """Kill -9 a part; whether there was one."""
+        process = self.part(name)
+        if process is not None:
             process.kill()
+        return process is not None
 
     def status(self) -> dict[str, Any]:
         """What `cxr node status` says."""
@@ -296,7 +314,7 @@ class Node:
 
     def counts(self) -> dict[str, Any]:
         """The queue in numbers, as the node's HTTP server has them."""
-        return dict(httpx.get(f"{self.url}/queue.json", timeout=10).json())
+        return dict(self._http.get("/queue.json").json())
 
     def run(self, *arguments: str) -> str:
         """Run a command of `cxr node` and return what it prints."""

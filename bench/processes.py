@@ -108,18 +108,20 @@ def serving(
     settings: dict[str, str],
     service: str | None = None,
     through: Sequence[str] = (),
+    port: int | None = None,
 ) -> Iterator[Served]:
-    """Start a service on a free port with a BENTOML_HOME of its own; ready when it yields.
+    """Start a service with a BENTOML_HOME of its own; ready when it yields.
 
     Args:
         folder: For its log, to be made.
         settings: CXR_… of it.
         service: What is served, as `bentoml serve` names it; `cxr serve` where left out.
         through: A command that runs the one that is put behind it, in the same process.
+        port: To listen on; a free one where left out.
     """
     folder.mkdir(parents=True)
     log = folder / "serve.log"
-    port = free_port()
+    port = port or free_port()
     if service is None:
         command = [sys.executable, "-c", "from service.cli import main; main()", "serve"]
     else:

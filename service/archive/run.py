@@ -225,7 +225,7 @@ def _put_together(
 ) -> dict[str, int]:
     """Write the output and its record."""
     place, reports = order.place, order.target is not None
-    form = "jsonl" if place.form in ("dicom-sr", "fhir") else place.form
+    form = "jsonl" if place.form == "dicom-sr" or place.form == "fhir" else place.form  # noqa: PLR1714 - mypy narrows this
     table = table_in(journal.reports) if place.is_folder else journal.folder / "results"
     table.parent.mkdir(exist_ok=True)
     statuses: Counter[str] = Counter()
