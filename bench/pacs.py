@@ -211,6 +211,7 @@ class Node:
         """Ask its HTTP server with a certificate."""
         context = ssl.create_default_context(cafile=str(authority))
         context.load_cert_chain(certificate, key)
+        self._http.close()
         self._http = httpx.Client(
             base_url=self.url.replace("http:", "https:"), timeout=10, verify=context
         )
@@ -290,6 +291,10 @@ class Node:
             self.process.wait(60)
             self.process = None
 
+    def close(self) -> None:
+        """Close the connections to it."""
+        self._http.close()
+
     def part(self, name: str) -> psutil.Process | None:
         """The process of a part: "receiver" or "worker"."""
         assert self.process is not None
@@ -349,6 +354,7 @@ def node_running(node: Node) -> Iterator[Node]:
         yield node
     finally:
         node.stop()
+        node.close()
 
 
 def dimse(name: str, pacs: Pacs, more: str = "") -> str:

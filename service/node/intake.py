@@ -16,6 +16,7 @@ from service.explain.dicom.study import MANUFACTURER
 from service.node.config import Node
 from service.node.metrics import RECEIVED
 from service.node.queue import Queue
+from service.node.same_content import same_content
 
 log = logging.getLogger("cxr.node.intake")
 
@@ -101,9 +102,16 @@ class Intake:
         except OSError as error:
             log.error("the queue cannot be written: %s", errno.errorcode.get(error.errno or 0, "?"))
             return Status("no_room", NO_RESOURCES, "The queue of the node cannot be written")
+        if taken == "conflict" and self._is_the_same(instance, file):
+            taken = "duplicate"
         if taken == "conflict":
             return Status("conflict", DUPLICATE_UID, "The UID is known with other content")
         return Status(taken, SUCCESS)
+
+    def _is_the_same(self, instance: str, file: bytes) -> bool:
+        """Whether a file of other bytes says what the one that is kept under its UID says."""
+        kept = self._queue.kept_file(instance)
+        return kept is not None and same_content(kept, file)
 
     def _not_wanted(self, sop_class: str, file: bytes) -> Status | None:
         """The answer for what is not to be queued; None where it is."""

@@ -176,6 +176,14 @@ class Queue:
         """Where an instance's file is."""
         return self._received / f"{key}.dcm"
 
+    def kept_file(self, uid: str) -> bytes | None:
+        """The file of an instance that is known; None where it is no longer kept."""
+        rows = self._rows("SELECT id FROM instances WHERE uid = ?", uid)
+        try:
+            return self.file(str(rows[0][0])).read_bytes() if rows else None
+        except OSError:
+            return None
+
     # Scoring
 
     def due_for_scoring(self, limit: int) -> list[Instance]:

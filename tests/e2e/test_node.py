@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from pydicom import uid
 from pynetdicom import AE, evt
+from served import serving
 
 from bench.node import Sender, broken_stow
 from bench.pacs import Node, Pacs, dimse, missing_tools, node_running, running, stow, wait_for
@@ -25,6 +26,17 @@ pytestmark = [
 ]
 needs_pacs = pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))
 LIMIT = 120
+
+STORESCU = shutil.which("storescu", path="/usr/bin:/usr/local/bin")
+"""dcmtk's: pynetdicom installs a script of the same name."""
+
+
+@pytest.fixture(scope="module")
+def served(demo_bundle, tmp_path_factory):
+    """A service that the node has for itself: its explainer stands back for nobody."""
+    folder = tmp_path_factory.mktemp("served-node")
+    with serving(demo_bundle, folder, CXR_EXPLAIN_NICE="0") as running_service:
+        yield running_service
 
 
 def results_by_study(pacs, sources):
@@ -306,7 +318,7 @@ def certificates(tmp_path_factory):
     return folder
 
 
-@pytest.mark.skipif(shutil.which("storescu") is None, reason="dcmtk is not installed")
+@pytest.mark.skipif(STORESCU is None, reason="dcmtk is not installed")
 def test_tls_asks_both_sides_for_a_certificate(served, tmp_path, certificates):
     """storescu with a good certificate is served; with another's or with none it is turned away,
     logged and counted, and an open connection that says nothing blocks nobody."""
@@ -324,7 +336,7 @@ def test_tls_asks_both_sides_for_a_certificate(served, tmp_path, certificates):
         )
 
         def send(*options):
-            command = ["storescu", *options, "-aet", "SENDER", "-aec", node.title]
+            command = [STORESCU, *options, "-aet", "SENDER", "-aec", node.title]
             done = subprocess.run(
                 [*command, "127.0.0.1", str(node.port), tmp_path / "image.dcm"],
                 capture_output=True,
@@ -358,3 +370,4 @@ def test_it_ends_with_its_supervisor(served, tmp_path):
         node.start()
         node.process.terminate()
         assert node.process.wait(60) == 0
+        node.close()
