@@ -107,7 +107,7 @@ image: $(BUNDLE)/manifest.json
 # those packages are left out; nvidia-ml-py is BentoML's own.
 lock: $(VENV)/ready
 	{ echo "# Packages of the image, Linux x86-64, Python 3.11. Made by 'make lock'."; \
-	  $(BIN)/uv pip compile pyproject.toml --extra explain --extra grpc --extra traces --python-version 3.11 \
+	  $(BIN)/uv pip compile pyproject.toml --extra explain --extra grpc --extra node --extra traces --python-version 3.11 \
 	    --python-platform x86_64-manylinux_2_28 --no-header --no-annotate --quiet \
 	    --no-emit-index-url --no-emit-find-links \
 	  | sed -E -e '/^nvidia-ml-py==/b' -e '/^(nvidia|cuda)-/d' -e '/^triton==/d' -e 's/[+]cpu//'; \

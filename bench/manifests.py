@@ -27,6 +27,7 @@ KUSTOMIZATIONS = (
     "overlays/monitoring",
     "overlays/canary",
     "kserve",
+    "overlays/node",
 )
 OLDEST = (1, 30)
 """The oldest Kubernetes whose preStop has `sleep` switched on."""

@@ -47,11 +47,15 @@ def node(context: click.Context, file: Path) -> None:
             f"the DICOM node needs {error.name}, which is not installed: "
             "pip install 'cxr-pneumonia[node]'"
         ) from error
+    context.obj = file
+    if context.invoked_subcommand is None:
+        _run(_config(file), file)
+
+
+def _config(file: Path) -> NodeConfig:
     from service.node.config import read_config
 
-    context.obj = config = read_config(file)
-    if context.invoked_subcommand is None:
-        _run(config, file)
+    return read_config(file)
 
 
 def _run(config: NodeConfig, file: Path) -> None:
@@ -79,7 +83,7 @@ def _queue(config: NodeConfig) -> Queue:
 
 @node.command()
 @click.pass_obj
-def check(config: NodeConfig) -> None:
+def check(file: Path) -> None:
     """Ask the service and every destination whether they answer.
 
     C-ECHO for DIMSE, QIDO-RS for STOW-RS, the capability statement for FHIR.
@@ -88,6 +92,8 @@ def check(config: NodeConfig) -> None:
     from service.node.senders import sender
     from service.node.service_client import ServiceClient, ServiceDown
 
+    config = _config(file)
+    queue = _queue(config)
     failed = False
     try:
         model = ServiceClient(config.node, config.objects).model()
@@ -97,7 +103,7 @@ def check(config: NodeConfig) -> None:
         failed = True
     for each in config.destination:
         try:
-            click.echo(f"{each.name}: {sender(each, config.node, _queue(config)).check()}")
+            click.echo(f"{each.name}: {sender(each, config.node, queue).check()}")
         except Unreachable as fault:
             click.echo(f"{each.name}: {fault}", err=True)
             failed = True
@@ -108,11 +114,11 @@ def check(config: NodeConfig) -> None:
 @node.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
-def status(config: NodeConfig, as_json: bool) -> None:
+def status(file: Path, as_json: bool) -> None:
     """Show the queue in numbers, and what is dead with the reason."""
     from service.node.dicomweb import queue_counts
 
-    queue = _queue(config)
+    queue = _queue(_config(file))
     counts = queue_counts(queue)
     dead = queue.dead()
     if as_json:
@@ -133,16 +139,16 @@ def status(config: NodeConfig, as_json: bool) -> None:
 @node.command()
 @click.argument("key", required=False, metavar="[ID]")
 @click.pass_obj
-def retry(config: NodeConfig, key: str | None) -> None:
+def retry(file: Path, key: str | None) -> None:
     """Try again what is dead: the instance ID, or all."""
-    click.echo(f"{_queue(config).retry(key):,} will be tried again")
+    click.echo(f"{_queue(_config(file)).retry(key):,} will be tried again")
 
 
 @node.command()
 @click.argument("key", metavar="ID")
 @click.pass_obj
-def drop(config: NodeConfig, key: str) -> None:
+def drop(file: Path, key: str) -> None:
     """Forget the instance ID, its file and its results."""
-    if not _queue(config).drop(key):
+    if not _queue(_config(file)).drop(key):
         raise click.ClickException(f"there is no instance {key}")
     click.echo(f"{key} is forgotten")

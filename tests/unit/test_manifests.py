@@ -13,6 +13,7 @@ import yaml
 from pydicom.uid import JPEG2000Lossless
 
 import service.metrics  # registers the metrics that the rules may name
+import service.node.metrics
 from bench.large_images import ALL_IN_ONE, EXPLAINER_POD, GATEWAY
 from bench.manifests import (
     DEPLOY,
@@ -32,6 +33,8 @@ from service.http import page_files
 from service.http.middleware.api_keys import OPEN_PATHS
 from service.http.openapi import document
 from service.inference_protocol.image_model import NAME as IMAGE_MODEL
+from service.node.config import read_config
+from service.node.queue import Queue
 from service.radiograph.memory_budget import AROUND
 from service.radiograph.peak_memory import dicom_peak
 from service.radiograph.reader import RESERVE
@@ -230,13 +233,19 @@ def test_the_ingress_allows_what_the_service_allows():
     assert wait > int(settings["CXR_DEADLINE_SECONDS"])
 
 
-def known_series() -> dict[str, set[str]]:
+def known_series(tmp_path_factory) -> dict[str, set[str]]:
     """Every series of ours and the labels it has."""
     found = {}
     for metric in prometheus_client.REGISTRY._collector_to_names:
         for name in prometheus_client.REGISTRY._collector_to_names[metric]:
             if name.startswith("cxr_"):
                 found[name] = set(metric._labelnames)
+    for metric in (service.node.metrics.RECEIVED, service.node.metrics.REJECTED):
+        found[f"{metric._name}_total"] = set(metric._labelnames)
+    queue = Queue(tmp_path_factory.mktemp("queue"))
+    for gauge in service.node.metrics.QueueMetrics(queue).collect():
+        found[gauge.name] = set(gauge._labelnames)
+    queue.close()
     return found
 
 
@@ -257,12 +266,12 @@ def adapted() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kustomization", ["overlays/monitoring", "overlays/keda"])
-def test_rules_name_metrics_that_exist(kustomization):
+def test_rules_name_metrics_that_exist(kustomization, tmp_path_factory):
     """Alerts, dashboard and scaling ask for series and labels that the service has."""
     assert service.metrics.IN_FLIGHT
     text = json.dumps([m for m in rendered(kustomization) if m["kind"] != "Deployment"])
     asked = named_series(text.replace('\\\\\\"', '"').replace('\\"', '"'))
-    known = known_series()
+    known = known_series(tmp_path_factory)
     asked = {pair for pair in asked if pair[0] not in adapted()}
     assert {name for name, _ in asked} <= set(known)
     for name, labels in asked:
@@ -322,6 +331,20 @@ def test_a_runtime_of_kserve_is_the_pod_of_the_base():
     assert (predictor["minReplicas"], predictor["maxReplicas"]) == bounds
 
 
+def test_the_node_has_one_pod_with_a_volume_and_a_configuration_that_is_read(tmp_path):
+    """The node's node.toml is valid, its ports are the pod's, and its queue is on the volume."""
+    text = (DEPLOY / "overlays/node/node.toml").read_text()
+    (tmp_path / "node.toml").write_text(text)
+    node = read_config(tmp_path / "node.toml").node
+    spec = find("overlays/node", "StatefulSet", "cxr-node")["spec"]
+    (pod,) = spec["template"]["spec"]["containers"]
+    assert spec["replicas"] == 1
+    assert [port["containerPort"] for port in pod["ports"]] == [node.port, node.http_port]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["volumeMounts"]}
+    assert mounts[str(node.queue)] == spec["volumeClaimTemplates"][0]["metadata"]["name"]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > 2 * node.drain_seconds
+
+
 def test_keda_replaces_the_autoscalers():
     """No Deployment is scaled by two controllers, and both keep the same bounds and behaviour."""
     kinds = [manifest["kind"] for manifest in rendered("overlays/keda")]
@@ -351,6 +374,10 @@ def test_the_lock_is_of_the_versions_that_the_project_pins():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     pins = [*project["dependencies"], *extras["explain"], *extras["grpc"]]
+
+
+    pins = [*project["dependencies"], *project["optional-dependencies"]["explain"]]
+    pins += project["optional-dependencies"]["node"]
     wanted = {pin.partition(";")[0].strip() for pin in pins if "< '3.11'" not in pin}
     locked = {
         line for line in (DEPLOY / "requirements.lock").read_text().splitlines() if line[0] != "#"
