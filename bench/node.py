@@ -23,13 +23,18 @@ from typing import Any
 import click
 import httpx
 import pydicom
+import uvicorn
 from pynetdicom import AE, _config
 from pynetdicom.presentation import build_context
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from bench.machine import machine
 from bench.pacs import Node, Pacs, dimse, missing_tools, node_running, running, stow, wait_for
 from bench.processes import Served, free_port, serving
-from bench.radiographs import radiographs
+from bench.radiographs import named, radiographs
 
 _config.LOG_HANDLER_LEVEL = "none"
 
@@ -309,7 +314,6 @@ def _fill_disk(node: Node) -> None:
 def speed(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
     """Four associations of 2-megapixel DX against /predict of the same files, and light load."""
     from bench.files import chest, dicom, stored
-    from bench.radiographs import named
 
     images: Images = {}
     for number in range(count):
@@ -417,30 +421,70 @@ def broken_stow(node: Node) -> dict[str, int]:
 
 
 def memory(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
-    """Resident memory of both parts after a tenth of the instances, and after all."""
+    """Resident memory of both parts after a tenth of the instances, and after all.
+
+    A stand-in answers for the service, with objects that the service made once: it is the node's
+    memory that is asked for, and the service has a bench of its own.
+    """
     pacs = Pacs("ARCHIVE", folder / "pacs")
     with _service(folder, bundle) as served:
-        node = Node(
-            folder / "node", served.url, [dimse("dimse", pacs)], settings=["keep_seconds = 1"]
+        canned = httpx.post(
+            f"{served.url}/explain",
+            files={"image": next(iter(radiographs(1, real_every=0, side=1024)))[1]},
+            data={"objects": "sr,enhanced-sr,basic-text-sr,sc,json", "method": "cam"},
+            timeout=60,
         )
+        canned.raise_for_status()
+    with _stand_in(canned.content, canned.headers["content-type"]) as url:
+        settings = ["keep_seconds = 1"]
+        node = Node(folder / "node", url, [dimse("dimse", pacs)], settings=settings)
         with running(pacs), node_running(node):
             found: dict[str, Any] = {}
             sender = Sender(node)
-            batch: list[bytes] = []
-            for number, (_, file) in enumerate(radiographs(count, real_every=0, side=224), 1):
-                batch.append(file)
-                if len(batch) == 20:
-                    sender.send(batch)
-                    batch = []
-                if number in (count // 10, count):
+            made = list(radiographs(20, real_every=0, side=1024))
+            for number in range(0, count, 20):
+                sender.send([_renamed(file, number + i) for i, (_, file) in enumerate(made)])
+                wait_for(lambda: node.counts()["instances"].get("received", 0) < 50, 600, "room")
+                if number + 20 in (count // 10, count):
                     wait_for(node.idle, 7200, "the end")
-                    found[str(number)] = {
+                    found[str(number + 20)] = {
                         part: round(process.memory_info().rss / 2**20, 1)
                         for part in ("receiver", "worker")
                         if (process := node.part(part)) is not None
                     }
-                    print(json.dumps(found), flush=True)
             return {"MiB": found, "status": _plain(node.status())}
+
+
+def _renamed(file: bytes, number: int) -> bytes:
+    """The same radiograph under another SOP Instance UID of the same length."""
+    dataset = pydicom.dcmread(io.BytesIO(file))
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = named(
+        number, "instance"
+    )
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _stand_in(body: bytes, media_type: str) -> Iterator[str]:
+    """Answers every request for an explanation with the same body."""
+
+    async def explain(request: Request) -> Response:
+        await request.body()
+        return Response(body, headers={"Content-Type": media_type})
+
+    port = free_port()
+    application = Starlette(routes=[Route("/explain", explain, methods=["POST"])])
+    options = uvicorn.Config(application, port=port, log_level="error")
+    server = uvicorn.Server(options)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 SCENARIOS = {each.__name__: each for each in (deliver, faults, speed, hostile, memory)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic.json_schema import models_json_schema
 
@@ -11,12 +11,13 @@ from service import errors
 from service.explain.answer import ExplanationAnswer
 from service.explain.cam.class_map import LAYERS
 from service.explain.cam.request import OFFERED
-from service.explain.fields import ExplainFields
+from service.explain.fields import ExplainFields, ObjectKind
 from service.http.about import About
 from service.http.batch_answer import BatchAnswer
 from service.http.middleware.api_keys import HEADER
 from service.http.uploads import FILE_TYPES
 from service.media_types import DICOM
+from service.multipart_related import MULTIPART_RELATED
 from service.network.answer import Prediction
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -140,6 +141,7 @@ def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
                 {
                     "application/json": {"schema": _model("ExplanationAnswer")},
                     DICOM: {"schema": _FILE},
+                    MULTIPART_RELATED: {"schema": _FILE},
                 },
                 _OFFERED,
             ),
@@ -157,6 +159,7 @@ def document(version: str, findings: Sequence[str]) -> dict[str, Any]:
 
 def _explain_fields(findings: Sequence[str]) -> dict[str, Any]:
     """The fields of a form that asks where a score came from."""
+    kinds = "|".join(get_args(ObjectKind))
     known = {"target": list(findings), "method": list(OFFERED), "layer": list(LAYERS)}
     fields: dict[str, Any] = {"image": _FILE}
     for name, field in ExplainFields.model_json_schema()["properties"].items():
@@ -166,6 +169,8 @@ def _explain_fields(findings: Sequence[str]) -> dict[str, Any]:
             fields[name] |= {"type": "string", "enum": known[name]}
         if field.get("default") is not None:
             fields[name]["default"] = field["default"]
+    fields["objects"] |= {"type": "string", "pattern": f"^({kinds})(,({kinds}))*$"}
+    del fields["objects"]["default"]
     return fields
 
 

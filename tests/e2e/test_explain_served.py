@@ -1,6 +1,7 @@
 """Explanations over real HTTP: beside the served prediction, as JSON, picture and DICOM."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from service.explain.cam.request import OFFERED
+from service.multipart_related import read_parts
 
 DICOM = {"accept": "application/dicom"}
 
@@ -124,3 +126,34 @@ def test_dicom_is_answered_to_dicom_only(client, phantom_png, path):
     answer = client.post(path, files={"image": phantom_png(1)}, headers=DICOM)
     assert answer.status_code == 415
     assert answer.json()["error"]["code"] == "not_dicom"
+
+
+def test_several_objects_come_in_one_answer(client, chest):
+    """`objects` gives each that is named, of one explanation, and the same bytes a second time."""
+    fields = {"objects": "sr,basic-text-sr,sc,json", "method": "cam"}
+    answers = [explain(client, chest, **fields) for _ in range(2)]
+    parts = [
+        {part.name: part for part in read_parts(each.content, each.headers["content-type"])}
+        for each in answers
+    ]
+    assert parts[0] == parts[1]
+    assert list(parts[0]) == ["sr", "basic-text-sr", "sc", "json"]
+    answer = json.loads(parts[0]["json"].content)
+    decision = "positive" if answer["score"]["positive"] else "negative"
+    served = f"{answer['model']['runtime']} {answer['model']['precision']}"
+    for name in ("sr", "basic-text-sr"):
+        report = pydicom.dcmread(io.BytesIO(parts[0][name].content))
+        texts = [each.value for each in report.iterall() if each.VR == "UT"]
+        assert set(answer["warnings"]) <= set(texts)
+        assert any(f"Pneumonia: {decision}" in each for each in texts)
+        assert any(served in each for each in texts)
+    picture = pydicom.dcmread(io.BytesIO(parts[0]["sc"].content))
+    assert picture.ImageComments.startswith(f"Pneumonia: {decision}")
+
+
+def test_objects_are_of_dicom_alone(client, phantom_png):
+    """A PNG has no study to join: 415; an object that is not known is 422."""
+    refused = explain(client, phantom_png(11), objects="sr")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (415, "not_dicom")
+    unknown = explain(client, phantom_png(11), objects="pdf")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (422, "bad_field")

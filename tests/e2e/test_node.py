@@ -5,10 +5,14 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import httpx
 import pydicom
 import pytest
+from fhir.resources.R4B.bundle import Bundle
 from pydicom import uid
 from pynetdicom import AE, evt
 from served import serving
@@ -27,6 +31,7 @@ pytestmark = [
 needs_pacs = pytest.mark.skipif(missing_tools() is not None, reason=str(missing_tools()))
 LIMIT = 120
 
+PIXELMED = Path("/usr/share/java/pixelmed.jar")
 STORESCU = shutil.which("storescu", path="/usr/bin:/usr/local/bin")
 """dcmtk's: pynetdicom installs a script of the same name."""
 
@@ -174,19 +179,113 @@ def test_each_peer_ends_where_it_should(served, tmp_path):
     hanging.close()
 
 
+def altered(file, **attributes):
+    """The same file with other attributes."""
+    dataset = pydicom.dcmread(io.BytesIO(file))
+    for name, value in attributes.items():
+        setattr(dataset, name, value)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+def test_objects_are_valid_for_others(served, tmp_path):
+    """Of real, drawn, warned and refused images, dciodvfy finds no error in any object, nor does
+    PixelMed in any report."""
+    if shutil.which("dciodvfy") is None or shutil.which("java") is None or not PIXELMED.is_file():
+        pytest.skip("dicom3tools, Java or PixelMed is not installed")
+    files = [file for _, file in radiographs(4, real_every=2)]
+    files[1] = altered(files[1], BurnedInAnnotation="YES")
+    files[3] = altered(files[3], ViewPosition="LATERAL")
+    results = tmp_path / "results"
+    results.mkdir()
+    table = f'name = "files"\nkind = "folder"\nfolder = "{results}"'
+    node = Node(tmp_path / "node", served.url, [table], settings=['refused = "report"'])
+    with node_running(node):
+        assert set(Sender(node).send(files).values()) == {0}
+        wait_for(node.idle, LIMIT, "the end")
+        assert node.counts()["instances"] == {"refused": 1, "scored": 3}
+    written = sorted(results.rglob("*.dcm"))
+    assert len(written) == 7
+    limits = [f"-Djdk.xml.xpath{each}Limit=0" for each in ("TotalOp", "ExprOp", "ExprGrp")]
+    validator = ["java", *limits, "-cp", f"{PIXELMED}:{PIXELMED.parent}/*"]
+    validator.append("com.pixelmed.validate.DicomSRValidator")
+    for file in written:
+        report = pydicom.dcmread(file, stop_before_pixels=True).Modality == "SR"
+        for command in (["dciodvfy"], *([validator] if report else [])):
+            done = subprocess.run(
+                [*command, file], capture_output=True, text=True, check=False, timeout=60
+            )
+            told = (done.stdout + done.stderr).splitlines()
+            assert [line for line in told if "Error" in line] == []
+
+
+@needs_pacs
+def test_storage_commitment_ends_a_delivery(served, tmp_path):
+    """Where it is set, a result counts as delivered when Orthanc has committed itself to it."""
+    images = dict(radiographs(1, real_every=0))
+    pacs = Pacs("ARCHIVE", tmp_path / "pacs")
+    table = dimse("pacs", pacs, "storage_commitment = true")
+    node = Node(tmp_path / "node", served.url, [table], accept=("SENDER", "ARCHIVE"))
+    pacs.modalities["node"] = (node.title, node.port)
+    with running(pacs), node_running(node):
+        Sender(node).send(list(images.values()))
+        wait_for(node.idle, LIMIT, "the end")
+        assert node.counts()["destinations"] == {"pacs": {"delivered": 2}}
+    assert "StorageCommitment" in (pacs.folder / "orthanc.log").read_text()
+
+
+def test_a_fhir_server_gets_what_the_report_says(served, tmp_path):
+    """Score, decision and warnings of the transaction are those of the structured report."""
+    posted = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with (
+        HTTPServer(("127.0.0.1", 0), Handler) as server,
+        Peer(uid.Comprehensive3DSRStorage) as peer,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        tables = [
+            f'name = "fhir"\nkind = "fhir"\nurl = "{url}"',
+            peer.table("peer", 'objects = ["sr"]'),
+        ]
+        node = Node(tmp_path / "node", served.url, tables)
+        with node_running(node):
+            Sender(node).send([next(iter(radiographs(1, real_every=0)))[1]])
+            wait_for(node.idle, LIMIT, "the end")
+        server.shutdown()
+    bundle = Bundle.model_validate_json(posted[0])
+    found = {type(each.resource).__name__: each.resource for each in bundle.entry}
+    observation = found["Observation"]
+    (report,) = peer.datasets
+    texts = [e.value for e in report.iterall() if e.VR == "UT"]
+    numbers = [float(e.value) for e in report.iterall() if e.keyword == "NumericValue"]
+    assert [float(each.valueQuantity.value) for each in observation.component] == numbers
+    assert {each.text for each in observation.note} < set(texts)
+    assert found["DiagnosticReport"].conclusion.splitlines()[0] in texts
+    meanings = [e.value for e in report.iterall() if e.keyword == "CodeMeaning"]
+    assert observation.valueCodeableConcept.text in meanings
+
+
 @pytest.mark.parametrize("refused", ["nothing", "report"])
 def test_what_is_refused_ends_with_its_reason(served, tmp_path, refused):
     """A lateral view yields nothing or, where it is set, a report that says why."""
     name, file = next(iter(radiographs(1, real_every=0)))
-    dataset = pydicom.dcmread(io.BytesIO(file))
-    dataset.ViewPosition = "LATERAL"
-    buffer = io.BytesIO()
-    dataset.save_as(buffer)
+    lateral = altered(file, ViewPosition="LATERAL")
     with Peer(uid.Comprehensive3DSRStorage, uid.SecondaryCaptureImageStorage) as peer:
         setting = f'refused = "{refused}"'
         node = Node(tmp_path / "node", served.url, [peer.table("peer")], settings=[setting])
         with node_running(node):
-            assert Sender(node).send([buffer.getvalue()]) == {name: 0}
+            assert Sender(node).send([lateral]) == {name: 0}
             wait_for(node.idle, LIMIT, "the end")
             (ended,) = node.status()["dead"]
         assert (ended["where"], ended["reason"].split(":")[0]) == ("refused", "not_frontal")

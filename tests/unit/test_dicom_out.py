@@ -210,6 +210,16 @@ def test_a_source_that_is_in_no_study_is_refused(original):
     assert "StudyInstanceUID" in caught.value.message
 
 
+def test_a_source_with_a_damaged_attribute_is_refused(original):
+    """A value representation that there is none of is 422, no fault of the service."""
+    file = changed(original)
+    damaged = file.replace(b"\x20\x00\x0d\x00UI", b"\x20\x00\x0d\x00XX")
+    assert damaged != file
+    with pytest.raises(Unprocessable) as caught:
+        source_header(damaged)
+    assert caught.value.code == "source_attributes"
+
+
 def test_a_source_that_cannot_be_taken_over_is_refused(source):
     """A value that no object may have is refused with 422, and not quoted."""
     broken = copy.deepcopy(source)

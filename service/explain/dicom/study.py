@@ -142,7 +142,10 @@ def source_header(data: bytes) -> Dataset:
         raise NotAnImage(
             "A DICOM answer is given for DICOM input only.", code="not_dicom"
         ) from error
-    except (ValueError, TypeError, AttributeError, LookupError, EOFError) as error:
+    except (
+        *(ValueError, TypeError, AttributeError, LookupError, EOFError),
+        NotImplementedError,  # a value representation that there is none of
+    ) as error:
         raise Unprocessable(
             "The file's attributes cannot be read.", code="source_attributes"
         ) from error
