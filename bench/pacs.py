@@ -116,7 +116,9 @@ class Pacs:
         configuration.write_text(json.dumps(options), encoding="utf-8")
         program = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin") or "Orthanc"
         with (self.folder / "orthanc.log").open("ab") as log:
-            self.process = subprocess.Popen([program, configuration], stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [program, "--verbose", configuration], stdout=log, stderr=log
+            )
         wait_for(self._answers, 60, self.title)
 
     def _answers(self) -> bool:

@@ -25,7 +25,7 @@ from pynetdicom.sop_class import (
 )
 
 from service.node.config import Destination, Node
-from service.node.outcomes import Arrived, Ending, Later, Never, Unreachable
+from service.node.outcomes import Arrived, Ending, Later, Never, Promised, Unreachable
 from service.node.queue import Delivery, Queue
 from service.node.tls import client_context
 
@@ -115,7 +115,7 @@ class DimseSender:
                     break
                 endings[delivery] = self._store(association, accepted, delivery)
             if self._to.storage_commitment and association.is_established:
-                self._commit(association, endings)
+                self._commit(association, accepted, endings)
         return endings
 
     def _file(self, accepted: set[str], delivery: Delivery) -> Dataset | None:
@@ -142,34 +142,38 @@ class DimseSender:
             return Later("C-STORE is not answered in time")
         status = int(answer.Status)
         if status in (0, _DUPLICATE) or 0xB000 <= status < 0xC000 or status == 0x0001:
-            return Arrived(str(dataset.SOPClassUID) + " " + str(dataset.SOPInstanceUID))
+            return Arrived()
         if status in _OUT_OF_RESOURCES:
             return Later(f"status {status:04X}")
         return Never(f"status {status:04X}")
 
-    def _commit(self, association: Association, endings: dict[Delivery, Ending]) -> None:
+    def _commit(
+        self, association: Association, accepted: set[str], endings: dict[Delivery, Ending]
+    ) -> None:
         """Ask the destination to commit itself to keep what it has taken.
 
-        Its answer comes to the node's own port. A destination that does not offer storage
-        commitment has the last word with Success.
+        Its answer comes to the node's own port, and may come before the request is answered: so
+        what is asked for is noted first. A destination that does not offer storage commitment has
+        the last word with Success.
         """
-        accepted = {each.abstract_syntax for each in association.accepted_contexts}
-        arrived = {d: e for d, e in endings.items() if isinstance(e, Arrived)}
+        arrived = [each for each, ending in endings.items() if isinstance(ending, Arrived)]
         if StorageCommitmentPushModel not in accepted or not arrived:
-            endings.update({each: Arrived() for each in arrived})
             return
         request = Dataset()
         request.TransactionUID = transaction = generate_uid(prefix=None)
         request.ReferencedSOPSequence = []
-        for ending in arrived.values():
+        for delivery in arrived:
+            dataset = self._file(accepted, delivery)
+            if dataset is None:
+                continue
             reference = Dataset()
-            names = ending.commitment.split()
-            reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = names
+            reference.ReferencedSOPClassUID = dataset.SOPClassUID
+            reference.ReferencedSOPInstanceUID = dataset.SOPInstanceUID
             request.ReferencedSOPSequence.append(reference)
+            commitment = f"{transaction} {dataset.SOPInstanceUID}"
+            self._queue.await_commitment(self._to.name, delivery, commitment)
         answer, _ = association.send_n_action(
             request, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
         )
-        asked = "Status" in answer and answer.Status == 0
-        for delivery, ending in arrived.items():
-            instance = ending.commitment.split()[1]
-            endings[delivery] = Arrived(f"{transaction} {instance}" if asked else "")
+        if "Status" in answer and answer.Status == 0:
+            endings.update({each: Promised() for each in arrived})

@@ -10,13 +10,12 @@ from service.node.queue import Delivery
 
 @dataclass(frozen=True)
 class Arrived:
-    """The destination has it, now or from before.
+    """The destination has it, now or from before."""
 
-    Attributes:
-        commitment: Transaction and SOP Instance UID where it was asked to commit itself.
-    """
 
-    commitment: str = ""
+@dataclass(frozen=True)
+class Promised:
+    """The destination has it and was asked to commit itself; its answer ends the delivery."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Never:
     reason: str
 
 
-Ending = Arrived | Later | Never
+Ending = Arrived | Promised | Later | Never
 
 
 class Unreachable(Exception):

@@ -12,7 +12,7 @@ from service.explain.dicom.study import source_header
 from service.explain.dicom.text_report import not_analysed_report
 from service.node.audit import SERIOUS, SUCCESS, audit
 from service.node.config import Destination, NodeConfig
-from service.node.outcomes import Arrived, Ending, Later, Never, Sender, Unreachable
+from service.node.outcomes import Arrived, Ending, Later, Never, Promised, Sender, Unreachable
 from service.node.queue import Delivery, Instance, Queue
 from service.node.senders import sender
 from service.node.service_client import Refused, ServiceClient, ServiceDown, ServiceFailed
@@ -215,7 +215,7 @@ class _DeliveryLoop:
             self._note(delivery, ending)
         for delivery in due[: len(due) if not endings else 0]:
             self._note(delivery, Later("the association ended"))
-        sent = sum(isinstance(each, Arrived) for each in endings.values())
+        sent = sum(isinstance(each, Arrived | Promised) for each in endings.values())
         if sent:
             audit(
                 "DICOM Instances Transferred",
@@ -229,10 +229,9 @@ class _DeliveryLoop:
     def _note(self, delivery: Delivery, ending: Ending) -> None:
         name = self._to.name
         if isinstance(ending, Arrived):
-            if ending.commitment and self._to.storage_commitment:
-                self._queue.await_commitment(name, delivery, ending.commitment)
-            else:
-                self._queue.deliver(name, delivery)
+            self._queue.deliver(name, delivery)
+        elif isinstance(ending, Promised):
+            pass  # the answer may have come already
         elif isinstance(ending, Never):
             self._bury(delivery, ending.reason)
         elif time.time() - delivery.created > self._to.give_up_seconds:
