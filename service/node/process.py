@@ -30,7 +30,14 @@ def receive(config: NodeConfig) -> None:
     intake = Intake(queue, config.node)
     receiver = Receiver(config, queue, intake)
     server = _http_server(config, queue, intake)
-    threading.Thread(target=server.run, name="http", daemon=True).start()
+
+    def serve_http() -> None:
+        try:
+            server.run()
+        except SystemExit:  # the port is taken
+            os._exit(1)
+
+    threading.Thread(target=serve_http, name="http", daemon=True).start()
 
     def end(_number: int, _frame: object) -> None:
         threading.Thread(target=receiver.stop, daemon=True).start()

@@ -22,6 +22,9 @@ from service.durable import UNFINISHED, write_whole
 
 Taken = Literal["queued", "duplicate", "conflict"]
 
+RESULTS = ("sr", "enhanced-sr", "basic-text-sr", "sc", "fhir")
+"""Kinds of files that are made of an instance."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS instances (
     id TEXT PRIMARY KEY,
@@ -382,8 +385,8 @@ class Queue:
 
     def _remove_files(self, key: str) -> None:
         self.file(key).unlink(missing_ok=True)
-        for each in self._results.glob(f"{key}.*"):
-            each.unlink(missing_ok=True)
+        for kind in RESULTS:
+            self.result(key, kind).unlink(missing_ok=True)
 
     def remove_unfinished(self, part: Literal["received", "results"]) -> None:
         """Remove files without a row, which a crash left; for the only process that writes them."""

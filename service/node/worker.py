@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -81,9 +82,12 @@ class Worker:
                 continue
             try:
                 self._score(instance)
+            except (sqlite3.OperationalError, OSError):  # the disk is full
+                log.exception("the queue cannot be written")
+                self._stopped.wait(5.0)
             except Exception:  # a fault of this program shall not end the thread
                 log.exception("an instance could not be worked on")
-                self._queue.score_later(instance.id, backoff(instance.attempts), "a fault")
+                self._retry(instance, "a fault of the node")
             finally:
                 with self._claims:
                     self._claimed.discard(instance.id)
@@ -195,8 +199,8 @@ class _DeliveryLoop:
         while not self._stopped.is_set():
             try:
                 wait = self._deliver()
-            except Exception:  # a fault of this program shall not end the thread
-                log.exception("a delivery could not be worked on", extra={"to": self._to.name})
+            except sqlite3.OperationalError:  # the disk is full
+                log.exception("the queue cannot be written", extra={"to": self._to.name})
                 wait = 5.0
             self._stopped.wait(wait)
 
@@ -210,6 +214,9 @@ class _DeliveryLoop:
             endings = self._sender.send(due)
         except Unreachable as fault:
             return self._unreachable(due, str(fault))
+        except Exception:  # of one result that cannot be read, or of this program
+            log.exception("a delivery could not be worked on", extra={"to": self._to.name})
+            endings = {each: Later("a fault of the node") for each in due}
         self._failures = 0
         for delivery, ending in endings.items():
             self._note(delivery, ending)
