@@ -44,8 +44,7 @@ array of it, and the copies that are made of that when it is written."""
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """The explanation of a score, how unusual the image is, the model that scored it, and all that
-    a reader should see."""
+    """The explanation of a score, how unusual the image is, the model, and every warning."""
 
     explanation: Explanation
     judgement: Judgement

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from explained import IMAGE, MODEL, explained
+from explained import IMAGE, MODEL, USUAL, explained
 from fhir.resources.R4B.bundle import Bundle
 from pydicom.data import get_testdata_file
 
@@ -29,7 +29,7 @@ def resources(text):
 @pytest.mark.parametrize("logit", [0.5, -3.0], ids=["positive", "negative"])
 def test_the_report_says_what_the_answer_says(source, logit):
     """Score, decision, every warning, the model's version and the study stand in the resources."""
-    answer = explanation_answer(explained(logit=logit), IMAGE, MODEL, WARNINGS)
+    answer = explanation_answer(explained(logit=logit), IMAGE, MODEL, USUAL, WARNINGS)
     found = resources(explanation_bundle(source, answer))
     observation, report = found["Observation"], found["DiagnosticReport"]
     decision = "Positive" if logit > 0 else "Negative"
@@ -46,7 +46,7 @@ def test_the_report_says_what_the_answer_says(source, logit):
 
 def test_the_same_answer_is_the_same_transaction(source):
     """Made twice it is the same text, and every entry names its resource itself."""
-    answer = explanation_answer(explained(), IMAGE, MODEL, WARNINGS)
+    answer = explanation_answer(explained(), IMAGE, MODEL, USUAL, WARNINGS)
     first = explanation_bundle(source, answer)
     assert explanation_bundle(source, answer) == first
     entries = json.loads(first)["entry"]
