@@ -375,7 +375,6 @@ def test_the_lock_is_of_the_versions_that_the_project_pins():
     extras = project["optional-dependencies"]
     pins = [*project["dependencies"], *extras["explain"], *extras["grpc"]]
 
-
     pins = [*project["dependencies"], *project["optional-dependencies"]["explain"]]
     pins += project["optional-dependencies"]["node"]
     wanted = {pin.partition(";")[0].strip() for pin in pins if "< '3.11'" not in pin}
