@@ -29,7 +29,7 @@ ObjectKind = Literal["sr", "enhanced-sr", "basic-text-sr", "sc", "json"]
 def _listed(value: object) -> object:
     """Take a comma-separated text apart."""
     if isinstance(value, str):
-        return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        return tuple(dict.fromkeys(value.split(",")))
     return value
 
 
