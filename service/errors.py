@@ -20,6 +20,7 @@ CxrError
 │   └── DeadlineExceeded     504    the answer would have come after the deadline
 └── SetupFault                      raised before anything is served; never over HTTP
 ├── BundleRefused               a bundle is missing, damaged or not what it says
+├── SiteRefused                 a site's file is damaged, changed, or fitted to another bundle
 ├── SettingRefused              a setting has a value that is not allowed
 └── ArchiveRefused              an archive cannot be scored as asked; no file of it was looked at
 """
@@ -154,6 +155,10 @@ class SetupFault(CxrError):
 
 class BundleRefused(SetupFault):
     code = "bundle_refused"
+
+
+class SiteRefused(SetupFault):
+    code = "site_refused"
 
 
 class SettingRefused(SetupFault):
