@@ -6,6 +6,7 @@ SetupFault
 ├── CalibrationRefused  a folder to calibrate on holds nothing that can be read
 ├── DatasetRefused      labelled radiographs are not labelled in a way that can be read
 ├── EvaluationFailed    there is nothing to evaluate: no image was scored
+├── FitRefused          a site's radiographs are too few, or not fit to fit anything on
 ├── CardRefused         an evaluation is none, or is not of the model that a card is for
 └── ParityFailed        a graph does not answer as the library's network does
 
@@ -39,6 +40,10 @@ class DatasetRefused(SetupFault):
 
 class EvaluationFailed(SetupFault):
     code = "evaluation_failed"
+
+
+class FitRefused(SetupFault):
+    code = "fit_refused"
 
 
 class CardRefused(SetupFault):

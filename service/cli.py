@@ -33,6 +33,7 @@ def cxr() -> None:
       cxr node                        receive from a PACS, and send results back into the study
       cxr reference DIR --out R.npz   fit what usual radiographs are, on your own
       cxr evaluate DATA               say how good the answers are on labelled radiographs
+      cxr calibrate DATA              fit cuts and probabilities to a site's radiographs
       cxr card                        write the model card
       cxr bench runtimes              time every way to run the model on this machine
 

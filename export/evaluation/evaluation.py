@@ -48,7 +48,7 @@ def evaluate(
     """
     if not scored.images:
         raise EvaluationFailed(_nothing(scored))
-    parts, left_out = _parts(scored)
+    parts, left_out = parts_of(scored)
     points = dict(zip(manifest.labels, manifest.operating_points, strict=True))
     order = sorted(scored.pathologies, key=lambda label: label != options.target)
     warnings = [SAME_IMAGES]
@@ -97,7 +97,7 @@ def write_predictions(scored: Scored, path: Path) -> None:
             writer.writerow(row)
 
 
-def _parts(scored: Scored) -> tuple[dict[str, Sequence[str]], list[str]]:
+def parts_of(scored: Scored) -> tuple[dict[str, Sequence[str]], list[str]]:
     """The subgroup of each image by column: the dataset's own, and what the files tell."""
     columns: dict[str, list[str]] = {
         column: [one.image.groups[column] for one in scored.images]

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from export.evaluation.delong import Z95
 from export.evaluation.records import Interval, Point, PredictiveValues, Rate
 
-Name = Literal["operating point", "Youden", "fixed sensitivity", "fixed specificity"]
+Name = Literal["operating point", "site", "Youden", "fixed sensitivity", "fixed specificity"]
 
 
 def rate(count: int, of: int) -> Rate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from export.evaluation import plots
@@ -13,6 +13,7 @@ from export.evaluation.mistakes import Pictures
 from export.evaluation.records import Finding, Interval, Rate, Report
 
 TEMPLATE = "page.html.j2"
+STYLE = "page.css"
 VERDICTS = {
     "same collection": "Trained on this collection",
     "shared images": "Trained on some of these images",
@@ -28,16 +29,7 @@ def write_page(report: Report, pictures: Sequence[Pictures]) -> str:
         report: What it says.
         pictures: One per mistake of the target.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        figure=figure, percent=percent, range=interval, p_value=p_value, plain=lambda name: name
-    )
-    template = environment.from_string(
-        files("export.evaluation").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    )
-    return template.render(
+    return page_template("export.evaluation", TEMPLATE).render(
         report=report,
         finding=report.target,
         others=report.findings[1:],
@@ -48,6 +40,17 @@ def write_page(report: Report, pictures: Sequence[Pictures]) -> str:
         mark=lambda index: Markup(plots.mark(index)),  # noqa: S704  numbers only
         span=span,
     )
+
+
+def page_template(package: str, name: str) -> Template:
+    """A page's template, with the style and the filters that all pages have."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(figure=figure, percent=percent, range=interval, p_value=p_value)
+    style = files("export.evaluation").joinpath(STYLE).read_text(encoding="utf-8")
+    environment.globals["style"] = Markup(style)  # noqa: S704  our own file
+    return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
 
 
 def drawn(finding: Finding) -> dict[str, Markup]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from export.evaluation.records import Calibration, Curves, Interval, Point
@@ -78,6 +78,26 @@ def histogram(curves: Curves, cut: float | None, label: str) -> str:
     # Counts grow both ways from the middle.
     ticks = [(at, f"{most * abs(2 * at - 1):g}") for at in TICKS]
     return _frame(body, "probability", "images", f"Probabilities of {label}", ticks)
+
+
+def decision_curve(lines: Mapping[str, Sequence[tuple[float, float]]], label: str) -> str:
+    """Net benefit by threshold; the space goes from a little below 0 to the highest line.
+
+    Args:
+        lines: Points (threshold, net benefit) by the line's class of style.
+        label: The finding.
+    """
+    most = max((up for points in lines.values() for _, up in points), default=0.0) or 1.0
+    least = -most / 4
+
+    def at(up: float) -> float:
+        return (max(up, least) - least) / (most - least)
+
+    body = _diagonal(0, at(0), 1, at(0))
+    for kind, points in lines.items():
+        body += _line([(across, at(up)) for across, up in points], f"line {kind}")
+    ticks = [(at(share * most), f"{share * most:.2f}") for share in (0, 0.5, 1)]
+    return _frame(body, "threshold probability", "net benefit", f"Decision curve, {label}", ticks)
 
 
 def interval_bar(interval: Interval, low: float, high: float, zero: float | None = None) -> str:

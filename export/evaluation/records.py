@@ -13,6 +13,7 @@ Report
 │   ├── auc, average_precision, curves
 │   ├── points          the operating point, Youden's and the fixed ones, with their counts
 │   ├── calibration
+│   ├── site            the same by a site's own file, where one was given
 │   ├── subgroups
 │   └── mistakes        the most confident ones
 ├── comparisons         other runtimes, precisions or bundles on the same images
@@ -63,7 +64,7 @@ class PredictiveValues(Record):
 class Point(Record):
     """What a cut at one probability decides."""
 
-    name: Literal["operating point", "Youden", "fixed sensitivity", "fixed specificity"]
+    name: Literal["operating point", "site", "Youden", "fixed sensitivity", "fixed specificity"]
     probability: float = Field(description="Positive is what lies over it.")
     true_positive: int
     false_positive: int
@@ -98,6 +99,19 @@ class Calibration(Record):
     )
     note: str | None = None
     bins: tuple[ReliabilityBin, ...] = Field(description="Bins without an image are left out.")
+
+
+class SiteJudgement(Record):
+    """What a site's own file makes of the same images."""
+
+    point: Point = Field(description="Its operating point.")
+    calibration: Calibration = Field(
+        description="Of its calibrated probability, at the prevalence that it was fitted at."
+    )
+    error: float = Field(description="The share of each class that may be decided wrongly.")
+    missed: Rate = Field(description="Images with the finding that are decided negative.")
+    false_alarms: Rate = Field(description="Images without it that are decided positive.")
+    uncertain: Rate = Field(description="Images that are not decided.")
 
 
 class Curves(Record):
@@ -144,6 +158,9 @@ class Finding(Record):
     average_precision: float | None
     points: tuple[Point, ...]
     calibration: Calibration | None
+    site: SiteJudgement | None = Field(
+        default=None, description="Null without a site file, or where it was not fitted for it."
+    )
     curves: Curves | None
     subgroups: tuple[Subgroup, ...]
     mistakes: tuple[Mistake, ...]
@@ -242,6 +259,13 @@ class Options(Record):
     limit: int | None
 
 
+class Site(Record):
+    """The site file that answered beside the weights' own operating points."""
+
+    sha256: str
+    created: str
+
+
 class Report(Record):
     """All of it."""
 
@@ -249,6 +273,7 @@ class Report(Record):
     created: str = Field(description="ISO 8601, UTC; all that differs between two equal runs.")
     software: str
     model: Model
+    site: Site | None = None
     data: Data
     training: Training
     options: Options

@@ -61,13 +61,14 @@ def run(
     predictor = open_predictor(settings)
     named = predictor.manifest.named()
     options = options.model_copy(update={"target": finding_named(options.target, named)})
-    dataset = _limited(_read(data, named, options.target), options)
+    dataset = _limited(_labelling(options.target, data, named), options)
     others = {name: open_predictor(one) for name, one in named_apart(beside).items()}
     out.mkdir(parents=True, exist_ok=True)
-    with _progress() as progress:
-        scored = _score(progress, "scoring", predictor, dataset, settings)
+    with progress_bars() as progress:
+        scored = score_dataset(progress, "scoring", predictor, dataset, settings)
         compared_scores = {
-            name: _score(progress, name, other, dataset, settings) for name, other in others.items()
+            name: score_dataset(progress, name, other, dataset, settings)
+            for name, other in others.items()
         }
     report = evaluate(dataset, scored, predictor.manifest, options, declared, compared_scores)
     pictures = draw(scored, options.target, report.target.mistakes, predictor.reader)
@@ -77,14 +78,24 @@ def run(
     print_summary(report, out, Console(highlight=False, soft_wrap=True))
 
 
-def _read(data: Path, named: Sequence[str], target: str) -> Dataset:
+def read_dataset(data: Path, named: Sequence[str]) -> Dataset:
+    """Read a folder or a table that labels findings which the weights name.
+
+    Raises:
+        DatasetRefused: It is neither, or labels something else.
+    """
     dataset = read_folders(data) if data.is_dir() else read_table(data, named)
+    if strangers := [label for label in dataset.pathologies if label not in named]:
+        raise DatasetRefused(f"{data} labels {', '.join(strangers)}, which is not predicted")
+    return dataset
+
+
+def _labelling(target: str, data: Path, named: Sequence[str]) -> Dataset:
+    dataset = read_dataset(data, named)
     if target not in dataset.pathologies:
         raise DatasetRefused(
             f"{data} does not label {target}; it labels {', '.join(dataset.pathologies)}"
         )
-    if strangers := [label for label in dataset.pathologies if label not in named]:
-        raise DatasetRefused(f"{data} labels {', '.join(strangers)}, which is not predicted")
     return dataset
 
 
@@ -102,7 +113,7 @@ def _limited(dataset: Dataset, options: Options) -> Dataset:
     return replace(dataset, images=tuple(images))
 
 
-def _score(
+def score_dataset(
     progress: Progress, name: str, predictor: Predictor, dataset: Dataset, settings: Settings
 ) -> Scored:
     """Score the pathologies that the dataset labels and these weights predict."""
@@ -112,7 +123,8 @@ def _score(
     return score(predictor, dataset.images, pathologies, settings, lambda: progress.advance(task))
 
 
-def _progress() -> Progress:
+def progress_bars() -> Progress:
+    """Bars on standard error, one a variant or side that is scored."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

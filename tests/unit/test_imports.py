@@ -97,9 +97,19 @@ def test_an_archive_is_scored_without_the_extras(demo_bundle, tmp_path, phantom_
         (["score", "x", "--out", "r", "--format", "dicom-sr"], "highdicom"),
         (["score", "x", "--out", "r.csv", "--engine", "ray"], "ray"),
         (["evaluate", "."], "scipy"),
+        (["calibrate", ".", "--cost", "1"], "scipy"),
         (["card", "--weights", "demo"], "torch"),
     ],
-    ids=["gradcam", "export", "parquet", "structured reports", "ray", "evaluate", "card"],
+    ids=[
+        "gradcam",
+        "export",
+        "parquet",
+        "structured reports",
+        "ray",
+        "evaluate",
+        "calibrate",
+        "card",
+    ],
 )
 def test_a_command_whose_packages_are_absent_says_what_to_install(arguments, package):
     """Without its extra a command fails with exit status 1 and names the extra."""

@@ -1,0 +1,1 @@
+"""Fitting to a site: operating points, calibration and "uncertain" from its own radiographs."""
