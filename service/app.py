@@ -48,6 +48,7 @@ from service.media_types import PNG
 from service.network.answer import Prediction
 from service.network.bundle import open_bundle
 from service.network.predictor import open_predictor
+from service.network.site import open_site
 from service.serving.allocator import return_large_arrays
 from service.serving.explanation_lane import ExplanationLane
 from service.serving.garbage_collection import tune_garbage_collector
@@ -103,11 +104,16 @@ def _with_middleware(
 
 
 def _supervise() -> None:
-    """Runs in the supervising process before any worker: a bad bundle ends the start here."""
+    """Runs in the supervising process before any worker.
+
+    A bundle or a site file that cannot be used ends the start here.
+    """
     settings = read_settings()
     log_as_supervisor()
     _warn_of_unknown_variables()
-    open_bundle(bundle_folder(settings))
+    bundle = open_bundle(bundle_folder(settings))
+    if settings.site:
+        open_site(settings.site, bundle.manifest)
     watch(settings.stall_seconds)
 
 

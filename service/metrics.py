@@ -77,3 +77,8 @@ DECISIONS = Counter(
     "Decisions by finding: a share that drifts is a population or a scanner that changed.",
     ["finding", "positive"],
 )
+SITE_DECISIONS = Counter(
+    "cxr_site_decisions",
+    "Decisions by the site file: positive, negative, uncertain.",
+    ["finding", "decision"],
+)

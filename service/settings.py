@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         default_factory=lambda: pinned_bundle() or "models/demo",
         description="Folder of the model bundle, or bento:NAME:VERSION in BentoML's model store.",
     )
+    site: Path | None = Field(
+        None,
+        description="Site file of `cxr calibrate`, fitted to this bundle; answers then have the "
+        "site's own decision and calibrated probability beside the weights' own.",
+    )
     runtime: RuntimeName | None = Field(
         None, description="Runtime to predict with; the bundle's own choice where left out."
     )

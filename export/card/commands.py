@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from service.commands.output import require_writable_file, write_file
+from service.commands.variant import site_option
 
 
 @click.command()
@@ -24,6 +25,7 @@ from service.commands.output import require_writable_file, write_file
     metavar="FILE",
     help="report.json of cxr evaluate; repeatable.",
 )
+@site_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -31,7 +33,11 @@ from service.commands.output import require_writable_file, write_file
     help="Markdown file to write [default: standard output].",
 )
 def card(
-    bundle: str | None, weights: str | None, evaluations: tuple[Path, ...], out: Path | None
+    bundle: str | None,
+    weights: str | None,
+    evaluations: tuple[Path, ...],
+    site: Path | None,
+    out: Path | None,
 ) -> None:
     """Write the model card of a bundle, or of weights by their name.
 
@@ -46,6 +52,8 @@ def card(
     """
     if bundle and weights:
         raise click.UsageError("--bundle and --weights exclude each other")
+    if site and weights:
+        raise click.UsageError("--site is for a bundle, and --weights names none")
     if out is not None:
         require_writable_file(out)
     try:
@@ -56,7 +64,8 @@ def card(
         if weights:
             subject = by_name(weights)
         else:
-            subject = of_bundle(bundle_folder(read_settings(bundle=bundle)))
+            settings = read_settings(bundle=bundle, site=site)
+            subject = of_bundle(bundle_folder(settings), settings.site)
     except ModuleNotFoundError as error:
         extra = "evaluate,export" if weights else "evaluate"
         raise click.ClickException(

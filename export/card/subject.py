@@ -13,6 +13,7 @@ from export.errors import CardRefused
 from export.evaluation.training_sets import DEMO, TRAINED_ON, trained_on
 from service.network.bundle import Bundle, Manifest, open_bundle
 from service.network.reference import ReferenceRecord, load_reference
+from service.network.site import SiteFile, open_site
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Subject:
         manifest: Of the bundle.
         parity: The bundle's parity.json.
         reference: What images are held against; None where nothing was fitted.
+        site: What was fitted to the site where it is used; None where nothing was.
     """
 
     name: str
@@ -40,12 +42,14 @@ class Subject:
     manifest: Manifest | None = None
     parity: dict[str, Any] | None = None
     reference: ReferenceRecord | None = None
+    site: SiteFile | None = None
 
 
-def of_bundle(folder: Path) -> Subject:
-    """The weights of a bundle that was verified file by file.
+def of_bundle(folder: Path, site: Path | None = None) -> Subject:
+    """The weights of a bundle that was verified file by file, with its site file if there is one.
 
     Raises:
+        SiteRefused: The site file is damaged, changed or of another bundle.
         BundleRefused: It is missing, damaged or not what it says.
         CardRefused: Its parity.json cannot be read.
     """
@@ -65,6 +69,7 @@ def of_bundle(folder: Path) -> Subject:
         manifest=manifest,
         parity=_parity(bundle),
         reference=_reference(bundle),
+        site=open_site(site, manifest).file if site else None,
     )
 
 

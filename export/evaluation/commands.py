@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from service.commands.output import require_writable_folder
-from service.commands.variant import variant_options
+from service.commands.variant import site_option, variant_options
 
 
 @click.command()
@@ -53,6 +53,7 @@ from service.commands.variant import variant_options
     "trained on it.",
 )
 @variant_options
+@site_option
 @click.option(
     "--compare",
     "compared",
@@ -72,6 +73,7 @@ def evaluate(
     bundle: str | None,
     runtime: str | None,
     precision: str | None,
+    site: Path | None,
     compared: tuple[str, ...],
     limit: int | None,
 ) -> None:
@@ -122,7 +124,7 @@ def evaluate(
             limit=limit,
         ),
         declared,
-        read_settings(bundle=bundle, runtime=runtime, precision=precision),
+        read_settings(bundle=bundle, runtime=runtime, precision=precision, site=site),
         compared,
     )
 

@@ -11,13 +11,14 @@ from export.errors import EvaluationFailed
 from export.evaluation.comparison import compare
 from export.evaluation.dataset import Dataset
 from export.evaluation.finding import finding
-from export.evaluation.records import Data, Options, Report
+from export.evaluation.records import Data, Options, Report, Site
 from export.evaluation.scoring import Scored
 from export.evaluation.subgroups import partition
 from export.evaluation.training_sets import judge
 from service import __version__
 from service.network.answer import DEMO_WARNING
 from service.network.bundle import Manifest
+from service.network.site import SiteFile
 
 SAME_IMAGES = (
     "Intervals take the images as independent of one another: several images of one patient make "
@@ -32,6 +33,7 @@ def evaluate(
     options: Options,
     declared: str | None,
     others: Mapping[str, Scored],
+    site: SiteFile | None = None,
 ) -> Report:
     """Put a report together.
 
@@ -42,6 +44,7 @@ def evaluate(
         options: What was asked for.
         declared: The collection that the images are said to be from.
         others: Other variants' answers by name.
+        site: What was fitted to the site; None where nothing was.
 
     Raises:
         EvaluationFailed: No image was scored.
@@ -58,6 +61,7 @@ def evaluate(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         software=__version__,
         model=scored.model,
+        site=Site(sha256=site.sha256, created=site.created) if site else None,
         data=Data(
             name=dataset.name,
             kind=dataset.kind,
@@ -68,7 +72,17 @@ def evaluate(
         ),
         training=judge(scored.model.weights, declared),
         options=options,
-        findings=tuple(finding(label, scored, points[label], options, parts) for label in order),
+        findings=tuple(
+            finding(
+                label,
+                scored,
+                points[label],
+                options,
+                parts,
+                site.findings.get(label) if site else None,
+            )
+            for label in order
+        ),
         comparisons=tuple(compare(name, scored, other) for name, other in others.items()),
         refused=scored.refused,
         warnings=tuple(warnings),
@@ -79,11 +93,14 @@ def write_predictions(scored: Scored, path: Path) -> None:
     """Write one row an image, so that every figure can be computed again elsewhere.
 
     Columns: file, sha256_pixels, and of each pathology P: `P` (1, 0, or nothing where it is not
-    known), `P probability`, `P score`, `P positive`. Numbers have all their digits.
+    known), `P probability`, `P score`, `P positive`, and with a site file that has it
+    `P calibrated probability`, `P site decision`. Numbers have all their digits.
     """
     header = ["file", "sha256_pixels"]
     for label in scored.pathologies:
         header += [label, f"{label} probability", f"{label} score", f"{label} positive"]
+        if label in scored.fitted:
+            header += [f"{label} calibrated probability", f"{label} site decision"]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -94,6 +111,8 @@ def write_predictions(scored: Scored, path: Path) -> None:
                 found = one.answer.pathologies[label]
                 row += ["" if shows is None else int(shows), repr(found.probability)]
                 row += [repr(found.score), int(found.positive)]
+                if found.site is not None:
+                    row += [repr(found.site.calibrated_probability), found.site.decision]
             writer.writerow(row)
 
 

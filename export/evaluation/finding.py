@@ -13,7 +13,9 @@ from export.evaluation.mistakes import most_confident
 from export.evaluation.operating_point import chosen_points, point
 from export.evaluation.records import Finding, Options, Point, Subgroup
 from export.evaluation.scoring import Scored
+from export.evaluation.site import judge
 from export.evaluation.subgroups import subgroups
+from service.network.site import SiteFinding
 
 NO_POINT = "no operating point is published for these weights, so there are no decisions to judge"
 FEW = 100
@@ -26,6 +28,7 @@ def finding(
     operating_point: float | None,
     options: Options,
     parts: Mapping[str, Sequence[str]],
+    fitted: SiteFinding | None = None,
 ) -> Finding:
     """Everything that is said of one pathology.
 
@@ -35,6 +38,7 @@ def finding(
         operating_point: Its published probability, None where there is none.
         options: What was asked for.
         parts: Column to the subgroup of each scored image.
+        fitted: What the site file has for it, None where there is nothing.
     """
     known = scored.known(label)
     truth = scored.truth(label)[known]
@@ -52,6 +56,7 @@ def finding(
         average_precision=average_precision(truth, probabilities) if both else None,
         points=tuple(_points(truth, probabilities, positive, operating_point, options, both)),
         calibration=calibration(truth, probabilities) if both else None,
+        site=judge(fitted, truth, probabilities, options.prevalence) if fitted and both else None,
         curves=curves(truth, probabilities) if both else None,
         subgroups=tuple(_subgroups(parts, known, truth, probabilities, positive)),
         mistakes=tuple(mistakes),

@@ -70,7 +70,15 @@ def run(
             name: score_dataset(progress, name, other, dataset, settings)
             for name, other in others.items()
         }
-    report = evaluate(dataset, scored, predictor.manifest, options, declared, compared_scores)
+    report = evaluate(
+        dataset,
+        scored,
+        predictor.manifest,
+        options,
+        declared,
+        compared_scores,
+        predictor.site.file if predictor.site else None,
+    )
     pictures = draw(scored, options.target, report.target.mistakes, predictor.reader)
     write_predictions(scored, out / "predictions.csv")
     write_whole(out / "report.json", report.model_dump_json(indent=2).encode() + b"\n")

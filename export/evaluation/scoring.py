@@ -50,12 +50,14 @@ class Scored:
         pathologies: That are evaluated, P.
         images: Those that were scored, N, in the dataset's order.
         refused: Those that were not.
+        fitted: Pathologies that the site file has; none without one.
     """
 
     model: Model
     pathologies: tuple[str, ...]
     images: tuple[ScoredImage, ...]
     refused: tuple[Refused, ...]
+    fitted: tuple[str, ...] = ()
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -134,7 +136,9 @@ def score(
                 grouped, outcome.prediction, seen.cams[outputs], seen.geometry, seen.orientation
             )
         )
-    return Scored(_model(predictor), tuple(pathologies), tuple(scored), tuple(refused))
+    return Scored(
+        _model(predictor), tuple(pathologies), tuple(scored), tuple(refused), predictor.fitted
+    )
 
 
 def _model(predictor: Predictor) -> Model:

@@ -26,6 +26,16 @@ def print_summary(report: Report, out: Path, console: Console) -> None:
     console.print(_findings(report))
     if target.points:
         console.print(_points(target))
+    if (site := target.site) and report.site:
+        point = site.point
+        console.print(
+            f"By the site file {report.site.sha256[:12]}: sensitivity "
+            f"{figure(point.sensitivity.value)} ({interval(point.sensitivity)}), specificity "
+            f"{figure(point.specificity.value)} ({interval(point.specificity)}) over "
+            f"{point.probability:.4f}; ECE {figure(site.calibration.expected_error)}; uncertain "
+            f"{figure(site.uncertain.value)}; decided wrongly {figure(site.missed.value)} of those "
+            f"with the finding, {figure(site.false_alarms.value)} of those without"
+        )
     if report.comparisons:
         console.print(_comparisons(report))
     for one in report.refused[:MOST_REFUSED]:

@@ -24,9 +24,11 @@ def settings_of(asked: str, base: Settings) -> Settings:
                 f"{asked}: {runtime} is run in {', '.join(PRECISIONS[runtime])}",
                 param_hint="--compare",
             )
-        return read_settings(bundle=base.bundle, runtime=runtime, precision=precision)
+        found = read_settings(bundle=base.bundle, runtime=runtime, precision=precision)
+        return found.model_copy(update={"site": None})
     if asked.startswith("bento:") or Path(asked).is_dir():
-        return read_settings(bundle=asked)
+        # A site file belongs to the evaluated bundle alone.
+        return read_settings(bundle=asked).model_copy(update={"site": None})
     raise click.BadParameter(
         f"{asked} is neither a bundle's folder nor RUNTIME:PRECISION such as openvino:float32",
         param_hint="--compare",

@@ -131,4 +131,5 @@ def calibrate(
         by=by,
     )
     settings = read_settings(bundle=bundle, runtime=runtime, precision=precision)
-    run(data, judge, out, findings, asked, settings)
+    # An older site file has no part in the next one, and may be of another bundle.
+    run(data, judge, out, findings, asked, settings.model_copy(update={"site": None}))

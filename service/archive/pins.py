@@ -37,6 +37,7 @@ class Pins:
         model_version: Names the bundle's content.
         runtime: What runs the network.
         precision: Of the variant.
+        site: Digest of the site file; None without one.
         device: What it runs on.
         max_batch: Files whose images are run at once.
         shard: Files of a shard.
@@ -59,6 +60,7 @@ class Pins:
     model_version: str
     runtime: str
     precision: str
+    site: str | None
     device: str
     max_batch: int
     shard: int
@@ -124,6 +126,7 @@ def pin(
         model_version=model.version,
         runtime=model.runtime,
         precision=model.precision,
+        site=predictor.site.reference.sha256 if predictor.site else None,
         device=settings.device,
         max_batch=settings.max_batch,
         shard=-(-shard // settings.max_batch) * settings.max_batch,

@@ -159,6 +159,8 @@ class RayEngine:
     def _for_workers(self, cpus: int) -> dict[str, Any]:
         settings = self._settings.model_dump(mode="json", exclude_none=True)
         settings["bundle"] = _absolute(self._settings.bundle)
+        if self._settings.site:
+            settings["site"] = str(self._settings.site.absolute())
         settings.setdefault("threads", cpus)
         return {
             "settings": settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,18 +50,32 @@ _IMAGE = (
     Column("sha256_pixels", "text"),
     Column("warnings", "texts"),
 )
+_SITE = (Column("site_sha256", "text"),)
+"""Only with a site file, as are the columns of its decisions."""
 REPORT = Column("report", "text")
 """Only where structured reports are written: the file of it, below the folder of results."""
 
 
-def columns(labels: Sequence[str], reports: bool = False) -> tuple[Column, ...]:
-    """The columns, in order, for weights that predict `labels` ("" predicts nothing)."""
+def columns(
+    labels: Sequence[str], reports: bool = False, fitted: Collection[str] = ()
+) -> tuple[Column, ...]:
+    """The columns, in order.
+
+    Args:
+        labels: What the weights predict; "" predicts nothing.
+        reports: Whether structured reports are written.
+        fitted: Findings that the site file has; none without one.
+    """
     found = []
     for label in filter(None, labels):
         stem = _stem(label)
         found += [Column(f"{stem}_probability", "number"), Column(f"{stem}_score", "number")]
         found += [Column(f"{stem}_positive", "decision")]
-    return (*_FILE, *_INPUT, *found, *_MODEL, *_IMAGE, *([REPORT] if reports else []))
+        if label in fitted:
+            found += [Column(f"{stem}_calibrated_probability", "number")]
+            found += [Column(f"{stem}_site_decision", "text")]
+    site = _SITE if fitted else ()
+    return (*_FILE, *_INPUT, *found, *_MODEL, *site, *_IMAGE, *([REPORT] if reports else []))
 
 
 def scored(source: Source, answer: Prediction, report: str | None = None) -> Row:
@@ -76,8 +90,13 @@ def scored(source: Source, answer: Prediction, report: str | None = None) -> Row
         row[f"{stem}_probability"] = _short(found.probability)
         row[f"{stem}_score"] = _short(found.score)
         row[f"{stem}_positive"] = found.positive
+        if found.site is not None:
+            row[f"{stem}_calibrated_probability"] = _short(found.site.calibrated_probability)
+            row[f"{stem}_site_decision"] = found.site.decision
     image = answer.image
     row |= _model(answer.model)
+    if answer.site is not None:
+        row["site_sha256"] = answer.site.sha256
     row |= {"width": image.width, "height": image.height, "format": image.format}
     row |= {"view": image.view, "intensity": image.intensity, "sha256_pixels": image.sha256_pixels}
     row["warnings"] = answer.warnings

@@ -236,7 +236,7 @@ def _put_together(
             yield line
 
     with written_whole(table) as out:
-        write(form, counted(), columns(predictor.manifest.labels, reports), out)
+        write(form, counted(), columns(predictor.manifest.labels, reports, predictor.fitted), out)
     found = dict(sorted(statuses.items()))
     record = {"made_with": pins.as_json(), "statuses": found, "sha256": sha256_file(table)}
     data = json.dumps(record, indent=1).encode() + b"\n"

@@ -72,7 +72,7 @@ def score_tasks(
     outcomes = score_each(
         predictor, files(), decoders=scoring.decoders, max_batch=scoring.max_batch
     )
-    made = columns(predictor.manifest.labels, scoring.target is not None)
+    made = columns(predictor.manifest.labels, scoring.target is not None, predictor.fitted)
     lines: list[bytes] = []
     reports: dict[str, bytes] = {}
     for outcome in outcomes:

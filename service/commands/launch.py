@@ -14,6 +14,7 @@ import click
 from service.errors import SettingRefused
 from service.http.middleware.api_keys import HEADER, ApiKeys
 from service.network.bundle import Manifest, open_bundle
+from service.network.site import open_site
 from service.settings import Settings, bundle_folder
 
 SERVICE = "service:ChestRadiographs"
@@ -30,8 +31,8 @@ def launch(settings: Settings, host: str, port: int) -> None:
         port: TCP port.
 
     Raises:
-        SetupFault: The file of keys, the address or the bundle cannot be used; nothing was
-            started or changed.
+        SetupFault: The file of keys, the address, the bundle or the site file cannot
+            be used; nothing was started or changed.
     """
     if settings.api_keys_file:
         ApiKeys(settings.api_keys_file)
@@ -42,6 +43,8 @@ def launch(settings: Settings, host: str, port: int) -> None:
         _require_grpc(settings.grpc_host, grpc_port)
     folder = bundle_folder(settings)
     manifest = open_bundle(folder).manifest
+    if settings.site:
+        open_site(settings.site, manifest)
     variant = manifest.variant(settings.runtime, settings.precision)
     for name, value in settings.model_dump(exclude_unset=True, mode="json").items():
         os.environ[f"CXR_{name.upper()}"] = str(value)

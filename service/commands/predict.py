@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.commands.variant import variant_options
+from service.commands.variant import site_option, variant_options
 
 if TYPE_CHECKING:
     from service.errors import CxrError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     "line, for DICOM.",
 )
 @variant_options
+@site_option
 def predict(
     images: tuple[Path, ...],
     as_json: bool,
@@ -35,12 +36,14 @@ def predict(
     bundle: str | None,
     runtime: str | None,
     precision: str | None,
+    site: Path | None,
 ) -> None:
     """Say how likely each finding is on a radiograph.
 
     Without an IMAGE, one of datasets/test/{NORMAL,PNEUMONIA}/ is picked, or else a drawn phantom
     that ships with the service; either is named. The score is the probability rescaled so that
-    0.5 is the finding's operating point: a finding is positive over 0.5.
+    0.5 is the finding's operating point: a finding is positive over 0.5. --site adds what the
+    site's own file makes of it.
 
     \b
       cxr predict radiograph.dcm
@@ -58,7 +61,8 @@ def predict(
     from service.settings import read_settings
 
     paths = images or (pick_image(),)
-    predictor = open_predictor(read_settings(bundle=bundle, runtime=runtime, precision=precision))
+    settings = read_settings(bundle=bundle, runtime=runtime, precision=precision, site=site)
+    predictor = open_predictor(settings)
     failed = False
     for path in paths:
         try:
@@ -112,14 +116,16 @@ def _print_table(path: Path, answer: Prediction) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    model, image = answer.model, answer.image
+    model, image, site = answer.model, answer.image, answer.site
     unusual = answer.input.verdict == "unusual"
-    positive = "positive" if unusual else "[bold red]positive[/]"
     table = Table()
     table.add_column("Finding")
     table.add_column("Score", justify="right")
     table.add_column("Probability", justify="right")
     table.add_column("")
+    if site:
+        table.add_column("Calibrated", justify="right")
+        table.add_column("At this site")
     ordered = sorted(
         answer.pathologies.items(),
         key=lambda item: (item[0] != answer.finding, not item[1].positive, -item[1].score),
@@ -129,7 +135,12 @@ def _print_table(path: Path, answer: Prediction) -> None:
             label,
             f"{found.score:.3f}",
             f"{found.probability:.4f}",
-            positive if found.positive else "[dim]negative[/]",
+            _decision("positive" if found.positive else "negative", unusual),
+            *(
+                (f"{found.site.calibrated_probability:.3f}", _decision(found.site.decision, unusual))
+                if found.site
+                else ()
+            ),
         )
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(str(path))}[/]")
@@ -140,5 +151,15 @@ def _print_table(path: Path, answer: Prediction) -> None:
         f"{image.format}, {image.width} x {image.height}, {image.bits} bits; {model.name} "
         f"{model.version} on {model.runtime} {model.precision}"
     )
+    if site:
+        console.print(f"site file {site.sha256[:12]} of {site.created[:10]}")
     for warning in answer.warnings:
         console.print(f"[yellow]Note:[/] {escape(warning)}")
+
+
+def _decision(decision: str, unusual: bool) -> str:
+    """A decision with its colour; of an unusual image positive has none."""
+    styles = {"positive": "bold red", "uncertain": "yellow", "negative": "dim"}
+    if unusual:
+        return decision
+    return f"[{styles[decision]}]{decision}[/]"

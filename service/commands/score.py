@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.commands.variant import variant_options
+from service.commands.variant import site_option, variant_options
 
 if TYPE_CHECKING:
     from service.archive.output import Output
@@ -63,6 +63,7 @@ FORMATS = ("csv", "jsonl", "parquet", "dicom-sr", "fhir")
 )
 @click.option("--ray-address", metavar="A", help="A running cluster [default: start one here].")
 @variant_options
+@site_option
 def score(
     paths: tuple[str, ...],
     out: Path,
@@ -78,6 +79,7 @@ def score(
     bundle: str | None,
     runtime: str | None,
     precision: str | None,
+    site: Path | None,
 ) -> None:
     """Score an archive: one row a file, whatever is in it.
 
@@ -126,7 +128,7 @@ def score(
             from service.network.predictor import open_predictor
             from service.settings import read_settings
 
-            settings = read_settings(bundle=bundle, runtime=runtime, precision=precision)
+            settings = read_settings(bundle=bundle, runtime=runtime, precision=precision, site=site)
             order = RunOptions(
                 paths=paths,
                 place=place,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 import click
 
-from service.commands.variant import variant_options
+from service.commands.variant import site_option, variant_options
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -35,6 +36,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
     help="Serve the Open Inference Protocol over gRPC at this port too.",
 )
 @variant_options
+@site_option
 def serve(
     host: str,
     port: int,
@@ -42,12 +44,13 @@ def serve(
     bundle: str | None,
     runtime: str | None,
     precision: str | None,
+    site: Path | None,
 ) -> None:
     """Start the HTTP service.
 
-    The file of API keys, the address and the bundle are checked first: what is wrong with them
-    is one line, and a service that is running is left alone. Settings come from the environment,
-    as CXR_ and a name.
+    The file of API keys, the address, the bundle and the site file are checked first: what is
+    wrong with them is one line, and a service that is running is left alone. Settings come from
+    the environment, as CXR_ and a name.
 
     \b
       cxr serve
@@ -61,6 +64,6 @@ def serve(
     from service.settings import read_settings
 
     settings = read_settings(
-        bundle=bundle, runtime=runtime, precision=precision, grpc_port=grpc_port
+        bundle=bundle, runtime=runtime, precision=precision, site=site, grpc_port=grpc_port
     )
     launch(settings, host, port)

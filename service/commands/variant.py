@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,12 @@ _RUNTIME = click.option(
     "--runtime", help="onnxruntime, openvino or torchscript [default: the bundle's]."
 )
 _PRECISION = click.option("--precision", help="float32, bfloat16 or int8 [default: the bundle's].")
+site_option = click.option(
+    "--site",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Site file of cxr calibrate [default: CXR_SITE].",
+)
 
 
 def variant_options(command: Command) -> Command:

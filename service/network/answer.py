@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.network.bundle import Manifest, Variant
 from service.network.gate import Judgement, Verdict
 from service.network.scores import Finding
+from service.network.site import Site, SiteDecision, SiteReference
 from service.radiograph.preprocess import Geometry, ModelInput
 from service.radiograph.radiograph import Radiograph
 from service.settings import Framing
@@ -29,6 +30,9 @@ class PathologyAnswer(_Part):
     score: float = Field(ge=0, le=1, description="Rescaled so that 0.5 is the operating point.")
     probability: float = Field(ge=0, le=1, description="Sigmoid of the logit, not calibrated.")
     positive: bool = Field(description="Whether the score is over 0.5.")
+    site: SiteDecision | None = Field(
+        default=None, description="By the site's own file; null where it has nothing for this one."
+    )
 
 
 class MarginsAnswer(_Part):
@@ -112,6 +116,9 @@ class Prediction(_Part):
     pathologies: dict[str, PathologyAnswer]
     image: ImageAnswer
     model: ModelAnswer
+    site: SiteReference | None = Field(
+        default=None, description="The site file that answered beside; null without one."
+    )
     warnings: list[str]
 
 
@@ -173,6 +180,7 @@ def prediction(
     model: ModelAnswer,
     judgement: Judgement,
     warnings: tuple[str, ...],
+    site: Site | None = None,
 ) -> Prediction:
     """Build an answer; pneumonia comes first where the weights predict it.
 
@@ -182,10 +190,14 @@ def prediction(
         model: What scored it.
         judgement: How unusual the image is.
         warnings: Of the file; those of the judgement stand before them.
+        site: What was fitted to the site; None where nothing was.
     """
     pathologies = {
         finding.label: PathologyAnswer(
-            score=finding.score, probability=finding.probability, positive=finding.positive
+            score=finding.score,
+            probability=finding.probability,
+            positive=finding.positive,
+            site=site.decision(finding.label, finding.probability) if site else None,
         )
         for finding in findings
     }
@@ -200,5 +212,6 @@ def prediction(
         pathologies=pathologies,
         image=image,
         model=model,
+        site=site.reference if site else None,
         warnings=[*demo, *judgement.warnings, *warnings],
     )

@@ -17,6 +17,7 @@ from service.network.gate import Gate, Judgement, open_gate, require_chest_radio
 from service.network.runtime import Runtime, open_runtime
 from service.network.runtime.selection import select
 from service.network.scores import findings
+from service.network.site import Site, open_site
 from service.network.variant_speed import choice_warning
 from service.radiograph.exposure import Reason
 from service.radiograph.memory_budget import Claim
@@ -95,6 +96,7 @@ class Predictor:
         bundle: What is served, verified.
         gate: What images are held against.
         note: Why the variant is not the bundle's own choice, for the log; None where it is.
+        site: What was fitted to the site; None where nothing was.
     """
 
     model: ModelAnswer
@@ -103,10 +105,16 @@ class Predictor:
     bundle: Bundle
     gate: Gate
     note: str | None = None
+    site: Site | None = None
 
     @property
     def manifest(self) -> Manifest:
         return self.bundle.manifest
+
+    @property
+    def fitted(self) -> tuple[str, ...]:
+        """The findings that the site file has."""
+        return tuple(self.site.file.findings) if self.site else ()
 
     @cached_property
     def _operating_points(self) -> np.ndarray:
@@ -135,7 +143,9 @@ class Predictor:
         require_chest_radiograph(judgement)
         require_finite(logits, lambda: prepared.image.sha256_pixels)
         found = findings(logits, self.manifest.labels, self._operating_points)
-        return put_together(found, prepared.image, self.model, judgement, prepared.warnings)
+        return put_together(
+            found, prepared.image, self.model, judgement, prepared.warnings, self.site
+        )
 
     def predict(self, data: bytes) -> Prediction:
         """Score one image file.
@@ -150,12 +160,14 @@ class Predictor:
 
 
 def open_predictor(settings: Settings) -> Predictor:
-    """Verify the bundle that the settings name and load the runtime that they ask for.
+    """Verify the bundle and the site file that the settings name and load the runtime.
 
     Raises:
-        SetupFault: The bundle or the runtime is not to be trusted; the message says why.
+        SetupFault: The bundle, the site file or the runtime is not to be trusted; the message says
+            why.
     """
     bundle: Bundle = open_bundle(bundle_folder(settings))
+    site = open_site(settings.site, bundle.manifest) if settings.site else None
     chosen = select(bundle.manifest, settings.runtime, settings.precision, settings.device)
     runtime = open_runtime(
         bundle,
@@ -172,4 +184,5 @@ def open_predictor(settings: Settings) -> Predictor:
         bundle,
         open_gate(bundle, settings.reference, settings.gate),
         chosen.note,
+        site,
     )

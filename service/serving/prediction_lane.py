@@ -31,6 +31,7 @@ from service.metrics import (
     INPUT_VERDICTS,
     QUEUE_DEPTH,
     QUEUE_SECONDS,
+    SITE_DECISIONS,
 )
 from service.network.answer import Prediction
 from service.network.predictor import Predictor, Prepared, require_finite
@@ -294,6 +295,8 @@ class PredictionLane:
         answer = self._predictor.answer(decoded.prepared, row.logits, judgement)
         for label, found in answer.pathologies.items():
             DECISIONS.labels(label, str(found.positive).lower()).inc()
+            if found.site is not None:
+                SITE_DECISIONS.labels(label, found.site.decision).inc()
         timings = Timings(decoded.seconds, waited, row.ran, row.batch_size)
         return Scored(decoded.prepared, row, answer, timings)
 

@@ -24,7 +24,7 @@ DOCUMENTS = (
 NO_INDEX = "sets up an environment from a package index"
 NO_END = "serves until it is stopped; the fixture `served` runs `cxr serve`"
 NO_ENGINE = "needs what builds images; tests/unit/test_image.py runs the target with stand-ins"
-NO_SITE = "needs dozens of labelled patients; tests/unit/test_calibrate.py draws them"
+NO_SITE = "needs a site's patients; tests/unit/test_calibrate.py and test_site_answers.py draw some"
 NOT_RUN = {
     "make serve": NO_INDEX,
     "make test": "runs these very tests",
@@ -48,6 +48,11 @@ NOT_RUN = {
     ),
     "cxr serve --grpc-port 8001": NO_END,
     "CXR_API_KEYS_FILE=api-keys cxr serve --host 0.0.0.0": NO_END,
+    "CXR_SITE=site.json cxr serve": NO_END,
+    "cxr predict FILE --site site.json": NO_SITE,
+    "cxr score archive --out results.csv --site site.json": NO_SITE,
+    "cxr evaluate datasets/test --site site.json": NO_SITE,
+    "cxr card --site site.json": NO_SITE,
     "cxr calibrate table.csv --patient patient_id --sensitivity 0.95": NO_SITE,
     "cxr calibrate fit.csv --judge judge.csv --patient patient_id --cost 9 --prevalence 0.05": (
         NO_SITE
