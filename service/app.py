@@ -52,6 +52,7 @@ from service.network.site import open_site
 from service.serving.allocator import return_large_arrays
 from service.serving.explanation_lane import ExplanationLane
 from service.serving.garbage_collection import tune_garbage_collector
+from service.serving.monitoring_log import open_log
 from service.serving.prediction_lane import PredictionLane
 from service.serving.process_priority import lower_priority, use_batch_scheduling
 from service.serving.watchdog import beat, end, watch
@@ -219,7 +220,8 @@ class ChestRadiographs:
         self._intake = ByteBudget(self._settings.max_held_bytes)
         predictor = open_predictor(self._settings)
         self._labels = predictor.manifest.labels
-        self._lane = PredictionLane(predictor, self._settings)
+        self._monitoring = open_log(self._settings.monitoring_log, self._labels)
+        self._lane = PredictionLane(predictor, self._settings, self._monitoring)
         _PREDICTION_ADMISSION.check_capacity = self._lane.check_capacity
         self._explainers = ExplainerClient(
             explainer_address(_EXPLAINER, self._settings),
@@ -255,6 +257,8 @@ class ChestRadiographs:
         drain = self._settings.drain_seconds
         calls = self._grpc.stop(drain) if self._grpc else asyncio.sleep(0)
         _, ended = await asyncio.gather(calls, self._lane.close())
+        if self._monitoring:
+            await asyncio.to_thread(self._monitoring.close)
         if not ended:
             os._exit(1)  # a runtime that hangs would keep the interpreter from ending
 

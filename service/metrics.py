@@ -77,6 +77,11 @@ DECISIONS = Counter(
     "Decisions by finding: a share that drifts is a population or a scanner that changed.",
     ["finding", "positive"],
 )
+MONITORING_ROWS = Counter(
+    "cxr_monitoring_rows",
+    "Rows of the log of numbers: written, or dropped where they came faster or could not be.",
+    ["outcome"],
+)
 SITE_DECISIONS = Counter(
     "cxr_site_decisions",
     "Decisions by the site file: positive, negative, uncertain.",

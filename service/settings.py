@@ -199,6 +199,12 @@ class Settings(BaseSettings):
         description="Without a file of API keys, serve callers on addresses other than loopback "
         "and those whom a proxy on this machine stands for.",
     )
+    monitoring_log: Path | None = Field(
+        None,
+        description="Folder of a log of numbers for `cxr watch`: a Parquet folder a day of scores "
+        "and coarse facts of acquisition, without anything that identifies anybody. Off if unset; "
+        "needs the extra `archive`.",
+    )
     log_requests: bool = Field(True, description="Log one JSON line a request.")
     explainer_url: str | None = Field(
         None, description="Where the explainer is, if it is not a process of this service."

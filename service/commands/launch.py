@@ -15,6 +15,7 @@ from service.errors import SettingRefused
 from service.http.middleware.api_keys import HEADER, ApiKeys
 from service.network.bundle import Manifest, open_bundle
 from service.network.site import open_site
+from service.serving.monitoring_log import require_usable
 from service.settings import Settings, bundle_folder
 
 SERVICE = "service:ChestRadiographs"
@@ -45,6 +46,8 @@ def launch(settings: Settings, host: str, port: int) -> None:
     manifest = open_bundle(folder).manifest
     if settings.site:
         open_site(settings.site, manifest)
+    if settings.monitoring_log:
+        require_usable(settings.monitoring_log)
     variant = manifest.variant(settings.runtime, settings.precision)
     for name, value in settings.model_dump(exclude_unset=True, mode="json").items():
         os.environ[f"CXR_{name.upper()}"] = str(value)

@@ -22,6 +22,7 @@ from service.network.variant_speed import choice_warning
 from service.radiograph.exposure import Reason
 from service.radiograph.memory_budget import Claim
 from service.radiograph.preprocess import ModelInput
+from service.radiograph.radiograph import Source
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
 
@@ -37,6 +38,7 @@ class Prepared:
         warnings: For the reader of the answer.
         reasons: What is unusual about exposure, contrast and border; `warnings` has their
             sentences.
+        source: What the file said of its image; None where nobody asks.
     """
 
     input: ModelInput
@@ -44,6 +46,7 @@ class Prepared:
     orientation: str | None
     warnings: tuple[str, ...]
     reasons: tuple[Reason, ...] = ()
+    source: Source | None = None
 
 
 def prepare(data: bytes, reader: RadiographReader, claim: Claim | None = None) -> Prepared:
@@ -66,6 +69,7 @@ def prepare(data: bytes, reader: RadiographReader, claim: Claim | None = None) -
             radiograph.source.orientation,
             framed.warnings,
             framed.reasons,
+            radiograph.source,
         )
 
 

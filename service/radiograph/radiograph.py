@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Source:
-    r"""What a file said of its image; holds nothing about the patient.
+    r"""What a file said of its image; holds nothing that identifies the patient.
 
     Attributes:
         format: Container as its field names it: "PNG", "JPEG", "DICOM" …
@@ -25,6 +25,9 @@ class Source:
         view: DICOM view position: "PA", "AP"; None where the file does not say.
         orientation: DICOM patient orientation, the directions in which rows and columns run:
             "L\F" is the usual view, the patient's left on the image's right.
+        manufacturer: Group of the maker (`service.radiograph.dicom.acquisition`), or None.
+        age_decade: The patient's age in years, rounded down to tens, or None.
+        sex: "F", "M" or "O", or None.
     """
 
     format: str
@@ -37,6 +40,9 @@ class Source:
     modality: str | None = None
     view: str | None = None
     orientation: str | None = None
+    manufacturer: str | None = None
+    age_decade: int | None = None
+    sex: str | None = None
 
     @property
     def is_dicom(self) -> bool:

@@ -40,6 +40,7 @@ from service.radiograph.memory_budget import Claim
 from service.radiograph.preprocess import INPUT_SIDE, pixel_digest
 from service.radiograph.preview import BESIDE, preview
 from service.serving.batching import Expected, ImageOutputs, MicroBatcher
+from service.serving.monitoring_log import MonitoringLog
 from service.serving.work_queue import WorkQueue
 from service.settings import Settings
 
@@ -131,10 +132,14 @@ class PredictionLane:
     Args:
         predictor: The bundle and its runtime.
         settings: Limits.
+        log: Told the numbers of every answer; None where none is kept.
     """
 
-    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+    def __init__(
+        self, predictor: Predictor, settings: Settings, log: MonitoringLog | None = None
+    ) -> None:
         self._predictor = predictor
+        self._monitoring = log
         self._settings = settings
         self._decoders = WorkQueue(settings.decoders, "decode")
         self._batcher: MicroBatcher | None = None
@@ -297,6 +302,8 @@ class PredictionLane:
             DECISIONS.labels(label, str(found.positive).lower()).inc()
             if found.site is not None:
                 SITE_DECISIONS.labels(label, found.site.decision).inc()
+        if self._monitoring is not None:
+            self._monitoring.put(decoded.prepared.source, answer)
         timings = Timings(decoded.seconds, waited, row.ran, row.batch_size)
         return Scored(decoded.prepared, row, answer, timings)
 

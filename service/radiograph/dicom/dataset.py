@@ -26,6 +26,8 @@ _READ = [
     "Modality",
     "PresentationIntentType",
     "PatientAge",
+    "PatientSex",
+    "Manufacturer",
     "BodyPartExamined",
     "AnatomicRegionSequence",
     "ViewPosition",

@@ -11,6 +11,7 @@ from pydicom.pixels import apply_color_lut
 
 from service.errors import Unprocessable
 from service.radiograph.colour import SAMPLE_SIDE, chroma, luminance, refuse_photograph
+from service.radiograph.dicom.acquisition import age_decade, manufacturer_group, sex
 from service.radiograph.dicom.body_part import check_body_part
 from service.radiograph.dicom.dataset import number, read_dataset, require_pixels, text
 from service.radiograph.dicom.grey_scale import grey_scale
@@ -97,6 +98,9 @@ def decode_dicom(
         orientation=orientation
         if re.fullmatch(r"[LRAPHF]{1,3}\\[LRAPHF]{1,3}", orientation)
         else None,
+        manufacturer=manufacturer_group(dataset),
+        age_decade=age_decade(dataset),
+        sex=sex(dataset),
     )
     notes += part_notes + cautions(dataset, source, ages)
     return Radiograph(pixels, white, source, notes)

@@ -74,13 +74,13 @@ def cautions(
     ratio = [whole(v) for v in dataset.get("PixelAspectRatio") or ()]
     if len(ratio) == 2 and ratio[0] != ratio[1]:
         notes.append("The pixels are not square; the image is scored as stored.")
-    years = _years(text(dataset, "PatientAge"))
-    if ages is not None and years is not None and not ages[0] <= years <= ages[1]:
+    age = years(text(dataset, "PatientAge"))
+    if ages is not None and age is not None and not ages[0] <= age <= ages[1]:
         notes.append("The patient's age is outside what the weights were trained on.")
     return tuple(notes)
 
 
-def _years(age: str) -> float | None:
+def years(age: str) -> float | None:
     """Years of an age string (PS3.5 6.2, AS); a bare number is taken as years."""
     found = re.fullmatch(r"\s*(\d{1,3})\s*([DWMY]?)\s*", age.upper())
     if found is None:

@@ -1,0 +1,173 @@
+"""The log of numbers that `cxr watch` reads: Parquet files, a folder a day.
+
+A request hands its row over and goes on; a thread of the lowest priority writes what has come, at
+the latest after `FLUSH_SECONDS`. What does not fit or cannot be written is counted and dropped: the
+log never delays and never fails a request.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.errors import SettingRefused
+from service.metrics import MONITORING_ROWS
+from service.network.answer import Prediction
+from service.network.runtime.thread_priority import start_at_lower_priority
+from service.radiograph.radiograph import Source
+from service.serving.monitoring_row import Value, columns, row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FLUSH_SECONDS = 60.0
+ROWS_A_FILE = 4096
+MOST_ROWS = 4 * ROWS_A_FILE
+"""That wait to be written, at the most."""
+
+_LOWEST = 19
+_SUFFIX = ".parquet"
+
+log = logging.getLogger("cxr.monitoring")
+
+
+class MonitoringLog:
+    """Collects rows and writes them in a thread.
+
+    Args:
+        folder: Where; it is there and can be written to.
+        labels: What the weights predict.
+        flush_seconds: After which rows are written, however few.
+    """
+
+    def __init__(
+        self, folder: Path, labels: Sequence[str], flush_seconds: float = FLUSH_SECONDS
+    ) -> None:
+        self._folder = folder
+        self._schema = _schema(labels)
+        self._flush_seconds = flush_seconds
+        self._rows: deque[tuple[Value, ...]] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._files = 0
+        self._failing = False
+        self._written = MONITORING_ROWS.labels("written")
+        self._dropped = MONITORING_ROWS.labels("dropped")
+        # A daemon: a disk that hangs must not keep the process from its end.
+        self._thread = threading.Thread(target=self._write_on, name="monitoring", daemon=True)
+        start_at_lower_priority(_LOWEST, self._thread.start)
+
+    def put(self, source: Source | None, answer: Prediction) -> None:
+        """Hand an answer's numbers over; on the event loop."""
+        if len(self._rows) >= MOST_ROWS:
+            self._dropped.inc()
+            return
+        self._rows.append(row(time.time(), source, answer))
+        if len(self._rows) == ROWS_A_FILE:
+            self._wake.set()
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Write what has come, for up to some seconds."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(seconds)
+
+    def _write_on(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._flush_seconds)
+            self._wake.clear()
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write the rows that are there, those of each day into its folder."""
+        rows = [self._rows.popleft() for _ in range(len(self._rows))]
+        for day, of_day in groupby(rows, key=_day):
+            table = list(of_day)
+            try:
+                self._write(day, table)
+            except Exception as error:  # whatever it is, the thread goes on
+                self._dropped.inc(len(table))
+                if not self._failing:  # said once, not a line a minute
+                    log.error("the log of numbers cannot be written: %s", type(error).__name__)
+                self._failing = True
+            else:
+                self._written.inc(len(table))
+                self._failing = False
+
+    def _write(self, day: str, rows: list[tuple[Value, ...]]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder = self._folder / f"day={day}"
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+        ]
+        # No other process and no earlier one of this number has the name.
+        self._files += 1
+        name = f"{time.time_ns():x}-{os.getpid()}-{self._files}{_SUFFIX}"
+        unfinished = folder / f".{name}"
+        pq.write_table(pa.Table.from_arrays(arrays, schema=self._schema), unfinished)
+        unfinished.replace(folder / name)
+
+
+def open_log(folder: Path | None, labels: Sequence[str]) -> MonitoringLog | None:
+    """The log that the settings ask for, None where they ask for none.
+
+    Raises:
+        SettingRefused: pyarrow is not installed, or the folder cannot be written to.
+    """
+    if folder is None:
+        return None
+    require_usable(folder)
+    return MonitoringLog(folder, labels)
+
+
+def require_usable(folder: Path) -> None:
+    """Refuse a folder in which no log can be written.
+
+    Raises:
+        SettingRefused: pyarrow is not installed, or the folder cannot be written to.
+    """
+    if find_spec("pyarrow") is None:
+        raise SettingRefused(
+            "CXR_MONITORING_LOG needs pyarrow, which is not installed: "
+            "pip install 'cxr-pneumonia[archive]'"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingRefused(
+            f"CXR_MONITORING_LOG: {folder} cannot be written to: {error.strerror}"
+        ) from error
+
+
+def _schema(labels: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    types: dict[str, Any] = {
+        "time": pa.timestamp("s", tz="UTC"),
+        "number": pa.float32(),
+        "count": pa.int32(),
+        "category": pa.string(),
+        "decision": pa.bool_(),
+    }
+    return pa.schema([(column.name, types[column.kind]) for column in columns(labels)])
+
+
+def _day(values: tuple[Value, ...]) -> str:
+    return datetime.fromtimestamp(float(values[0] or 0), timezone.utc).date().isoformat()
