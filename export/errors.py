@@ -7,6 +7,7 @@ SetupFault
 ├── DatasetRefused      labelled radiographs are not labelled in a way that can be read
 ├── EvaluationFailed    there is nothing to evaluate: no image was scored
 ├── FitRefused          a site's radiographs are too few, or not fit to fit anything on
+├── LogRefused          a log of numbers is none, or has too few rows
 ├── CardRefused         an evaluation is none, or is not of the model that a card is for
 └── ParityFailed        a graph does not answer as the library's network does
 
@@ -44,6 +45,10 @@ class EvaluationFailed(SetupFault):
 
 class FitRefused(SetupFault):
     code = "fit_refused"
+
+
+class LogRefused(SetupFault):
+    code = "log_refused"
 
 
 class CardRefused(SetupFault):

@@ -34,6 +34,7 @@ def cxr() -> None:
       cxr reference DIR --out R.npz   fit what usual radiographs are, on your own
       cxr evaluate DATA               say how good the answers are on labelled radiographs
       cxr calibrate DATA              fit cuts and probabilities to a site's radiographs
+      cxr watch                       say what has changed in the images that come
       cxr card                        write the model card
       cxr bench runtimes              time every way to run the model on this machine
 

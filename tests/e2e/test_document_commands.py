@@ -25,6 +25,7 @@ NO_INDEX = "sets up an environment from a package index"
 NO_END = "serves until it is stopped; the fixture `served` runs `cxr serve`"
 NO_ENGINE = "needs what builds images; tests/unit/test_image.py runs the target with stand-ins"
 NO_SITE = "needs a site's patients; tests/unit/test_calibrate.py and test_site_answers.py draw some"
+NO_LOG = "needs the log of two days; tests/unit/test_watch.py writes one"
 NOT_RUN = {
     "make serve": NO_INDEX,
     "make test": "runs these very tests",
@@ -49,6 +50,9 @@ NOT_RUN = {
     "cxr serve --grpc-port 8001": NO_END,
     "CXR_API_KEYS_FILE=api-keys cxr serve --host 0.0.0.0": NO_END,
     "CXR_SITE=site.json cxr serve": NO_END,
+    "CXR_MONITORING_LOG=numbers cxr serve": NO_END,
+    "cxr watch --reference numbers/day=2026-03-02 --now numbers/day=2026-06-01": NO_LOG,
+    "cxr watch --reference march --now june --textfile cxr.prom": NO_LOG,
     "cxr predict FILE --site site.json": NO_SITE,
     "cxr score archive --out results.csv --site site.json": NO_SITE,
     "cxr evaluate datasets/test --site site.json": NO_SITE,

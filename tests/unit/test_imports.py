@@ -98,6 +98,7 @@ def test_an_archive_is_scored_without_the_extras(demo_bundle, tmp_path, phantom_
         (["score", "x", "--out", "r.csv", "--engine", "ray"], "ray"),
         (["evaluate", "."], "scipy"),
         (["calibrate", ".", "--cost", "1"], "scipy"),
+        (["watch", "--reference", ".", "--now", "."], "scipy"),
         (["card", "--weights", "demo"], "torch"),
     ],
     ids=[
@@ -108,6 +109,7 @@ def test_an_archive_is_scored_without_the_extras(demo_bundle, tmp_path, phantom_
         "ray",
         "evaluate",
         "calibrate",
+        "watch",
         "card",
     ],
 )

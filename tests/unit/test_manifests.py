@@ -27,6 +27,7 @@ from bench.manifests import (
     supported_versions,
 )
 from export.bento import BASE_IMAGE
+from export.monitoring import textfile
 from service.explain.explainer import FIRST_USE
 from service.explain.replies import BESIDE_CAPTURE
 from service.http import page_files
@@ -234,12 +235,11 @@ def test_the_ingress_allows_what_the_service_allows():
 
 
 def known_series(tmp_path_factory) -> dict[str, set[str]]:
-    """Every series of ours and the labels it has."""
+    """Every series of ours, those of `cxr watch` among them, and the labels it has."""
     found = {}
-    for metric in prometheus_client.REGISTRY._collector_to_names:
-        for name in prometheus_client.REGISTRY._collector_to_names[metric]:
-            if name.startswith("cxr_"):
-                found[name] = set(metric._labelnames)
+    for registry in (prometheus_client.REGISTRY, textfile.REGISTRY):
+        for metric, names in registry._collector_to_names.items():
+            found |= {name: set(metric._labelnames) for name in names if name.startswith("cxr_")}
     for metric in (service.node.metrics.RECEIVED, service.node.metrics.REJECTED):
         found[f"{metric._name}_total"] = set(metric._labelnames)
     queue = Queue(tmp_path_factory.mktemp("queue"))

@@ -21,8 +21,8 @@ from service.serving.monitoring_log import MOST_ROWS, MonitoringLog, open_log
 from service.serving.monitoring_row import columns
 from service.settings import read_settings
 
-# Attributes of DICOM PS3.15, table E.1-1: what the basic application level confidentiality profile has
-# removed, emptied or replaced, of those that the file of a radiograph is likely to have.
+# Attributes of DICOM PS3.15, table E.1-1: what the basic application level confidentiality profile
+# has removed, emptied or replaced, of those that the file of a radiograph is likely to have.
 IDENTIFYING = [
     "AccessionNumber",
     "AcquisitionComments",

@@ -1,0 +1,1 @@
+"""What drifts: the log of numbers of the service, then and now."""
