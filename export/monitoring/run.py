@@ -16,7 +16,7 @@ from export.monitoring.page import write_page
 from export.monitoring.records import Report
 from export.monitoring.table import read_log
 from export.monitoring.textfile import write_textfile
-from service.archive.durable import write_whole
+from service.durable import write_whole
 
 
 def run(

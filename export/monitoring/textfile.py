@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from export.monitoring.records import Report
-from service.archive.durable import write_whole
+from service.durable import write_whole
 
 REGISTRY = CollectorRegistry()
 _DRIFTS = Gauge("cxr_watch_drifts", "1 where a column drifts.", ["column"], registry=REGISTRY)

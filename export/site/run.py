@@ -24,8 +24,8 @@ from export.site.records import Asked, FittedFinding, LeftOut, Report
 from export.site.sides import side
 from export.site.summary import print_summary
 from service import __version__
-from service.archive.durable import write_whole
 from service.commands.finding import finding_named
+from service.durable import write_whole
 from service.network.answer import DEMO_WARNING
 from service.network.bundle import Manifest
 from service.network.predictor import open_predictor

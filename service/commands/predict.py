@@ -137,7 +137,10 @@ def _print_table(path: Path, answer: Prediction) -> None:
             f"{found.probability:.4f}",
             _decision("positive" if found.positive else "negative", unusual),
             *(
-                (f"{found.site.calibrated_probability:.3f}", _decision(found.site.decision, unusual))
+                (
+                    f"{found.site.calibrated_probability:.3f}",
+                    _decision(found.site.decision, unusual),
+                )
                 if found.site
                 else ()
             ),

@@ -44,6 +44,10 @@ class Column:
 
 _FIRST = (Column("time", "time"), Column("model_version", "category"))
 _SITE = Column("site_sha256", "category")
+_INPUT = (
+    Column("input_verdict", "category", ("usual", "unusual", "unknown")),
+    Column("input_distance", "number"),
+)
 _FACTS = (
     Column("modality", "category", tuple(sorted(MODALITIES))),
     Column("manufacturer", "category", MANUFACTURERS),
@@ -59,7 +63,7 @@ _FACTS = (
 
 def columns(labels: Sequence[str]) -> tuple[Column, ...]:
     """The columns, in order, for weights that predict `labels` ("" predicts nothing)."""
-    found: list[Column] = [*_FIRST, _SITE, *_FACTS]
+    found: list[Column] = [*_FIRST, _SITE, *_INPUT, *_FACTS]
     for label in filter(None, labels):
         stem = label.replace(" ", "_")
         found += [Column(f"{stem}_probability", "number"), Column(f"{stem}_score", "number")]
@@ -85,6 +89,8 @@ def row(seconds: float, source: Source | None, answer: Prediction) -> tuple[Valu
         int(seconds) // 60 * 60,
         answer.model.version,
         answer.site.sha256 if answer.site else None,
+        answer.input.verdict,
+        answer.input.distance,
         source.modality if source and source.modality in MODALITIES else None,
         source.manufacturer if source else None,
         photometric if photometric in PHOTOMETRIC else OTHER,

@@ -190,7 +190,8 @@ def answered(predictor, data):
     """What the log is told of an image."""
     prepared = predictor.prepare(data)
     outputs = predictor.runtime.run(prepared.input.pixels[None])
-    return prepared.source, predictor.answer(prepared, outputs.logits[0])
+    judgement = predictor.judge(prepared, outputs.features[0])
+    return prepared.source, predictor.answer(prepared, outputs.logits[0], judgement)
 
 
 def test_nothing_that_identifies_anybody_is_written(predictor, identified, tmp_path):
@@ -234,6 +235,10 @@ def test_a_row_has_the_numbers_of_the_answer(predictor, phantom_png, tmp_path):
         found.site.calibrated_probability, abs=1e-7
     )
     assert (row["model_version"], row["site_sha256"]) == (answer.model.version, answer.site.sha256)
+    assert (row["input_verdict"], row["input_distance"]) == (
+        answer.input.verdict,
+        pytest.approx(answer.input.distance, abs=1e-6),
+    )
     assert (row["width"], row["height"], row["bits"]) == (224, 224, 8)
     assert {row[name] for name in ("modality", "manufacturer", "sex", "age_decade")} == {None}
 

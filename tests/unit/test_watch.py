@@ -33,6 +33,8 @@ def log(folder, seed=0, rows=ROWS, older=0, dark=0.0, version="0123456789ab", **
         "time": np.full(rows, 1_770_000_000),
         "model_version": np.full(rows, version),
         "site_sha256": np.full(rows, "f" * 64),
+        "input_verdict": np.full(rows, "usual"),
+        "input_distance": np.exp(draw.normal(0, 0.2, rows)),
         "modality": np.full(rows, "DX"),
         "manufacturer": draw.choice(["siemens", "ge"], rows, p=[0.7, 0.3]),
         "photometric_interpretation": np.full(rows, "MONOCHROME2"),
