@@ -20,6 +20,7 @@ from service.explain.explanation import explanation
 from service.explain.hotspot import directions
 from service.network.answer import ModelAnswer, Prediction
 from service.network.bundle import Manifest
+from service.network.site import Site
 from service.radiograph.limits import DecodeLimits
 
 SUFFIX, FHIR_SUFFIX = ".sr.dcm", ".fhir.json"
@@ -49,6 +50,7 @@ def report(
     model: ModelAnswer,
     limits: DecodeLimits,
     warnings: Sequence[str],
+    site: Site | None = None,
 ) -> bytes:
     """Write the report of a file that was scored.
 
@@ -60,6 +62,7 @@ def report(
         model: What scored it.
         limits: What a file may ask for.
         warnings: Of the prediction.
+        site: What was fitted to the site; None where nothing was.
 
     Raises:
         Unreadable: The file is gone by now.
@@ -78,6 +81,7 @@ def report(
         evidence.geometry,
         manifest.thresholds(),
         patient_orientation=directions(evidence.orientation),
+        site=site,
     )
     header = source_header(read_file(Path(source.path), limits))
     return structured_report(header, found, model, [*warnings, *notes(found)])

@@ -102,8 +102,8 @@ def _row(
                 made = fhir_report(source, outcome.prediction, limits)
             else:
                 evidence, warnings = outcome.evidence, outcome.prediction.warnings
-                manifest, model = predictor.manifest, predictor.model
-                made = report(source, evidence, target, manifest, model, limits, warnings)
+                manifest, model, site = predictor.manifest, predictor.model, predictor.site
+                made = report(source, evidence, target, manifest, model, limits, warnings, site)
             name = report_name(source, FHIR_SUFFIX if scoring.fhir else SUFFIX)
             reports[name] = made
         except CxrError as error:

@@ -15,6 +15,7 @@ from service.network.answer import (
     input_answer,
 )
 from service.network.gate import Judgement
+from service.network.site import SiteDecision
 
 FINE_LAYERS = ("denseblock1", "denseblock2")
 """Layers whose maps find few opacities (`python -m bench.localisation`)."""
@@ -30,6 +31,9 @@ class ScoreCheck(_Part):
     score: float = Field(ge=0, le=1, description="As the serving runtime predicts it.")
     probability: float = Field(ge=0, le=1, description="As the serving runtime predicts it.")
     positive: bool = Field(description="Whether the served score is over 0.5.")
+    site: SiteDecision | None = Field(
+        default=None, description="By the site's own file; null where it has nothing for this one."
+    )
     explainer_score: float = Field(ge=0, le=1, description="By the pass that made the map.")
     difference: float = Field(ge=0, description="Between the two.")
     tolerance: float = Field(description="Over it there is no map.")
@@ -127,6 +131,7 @@ def explanation_answer(
             score=served.score,
             probability=served.probability,
             positive=served.positive,
+            site=explanation.site_decision,
             explainer_score=own.score,
             difference=explanation.difference,
             tolerance=explanation.tolerance,

@@ -19,6 +19,7 @@ from service.network.bundle import Manifest, open_bundle
 from service.network.gate import Gate, Judgement, open_gate, require_chest_radiograph
 from service.network.runtime.torchscript import load_network
 from service.network.scores import op_norm, sigmoid
+from service.network.site import Site, open_site
 from service.radiograph.exposure import Reason
 from service.radiograph.preprocess import ModelInput
 from service.radiograph.reader import RESERVE, RadiographReader, reader
@@ -45,6 +46,7 @@ class TracedExplainer:
     network: torch.jit.ScriptModule
     reader: RadiographReader
     gate: Gate
+    site: Site | None = None
     _passes: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(PASSES), repr=False
     )
@@ -123,6 +125,7 @@ class TracedExplainer:
             self.manifest.thresholds(),
             served_logit=served_logit,
             patient_orientation=patient_orientation,
+            site=self.site,
         )
         if found.values is None or not measure_faithfulness:
             return found, judgement
@@ -136,7 +139,7 @@ def open_explainer(settings: Settings) -> TracedExplainer:
     """Verify the bundle that the settings name and load its traced network.
 
     Raises:
-        SetupFault: The bundle is not to be trusted; the message says why.
+        SetupFault: The bundle or the site file is not to be trusted; the message says why.
     """
     bundle = open_bundle(bundle_folder(settings))
     network = load_network(bundle.path(bundle.manifest.explainer), settings.explain_threads)
@@ -147,6 +150,7 @@ def open_explainer(settings: Settings) -> TracedExplainer:
         network,
         radiograph_reader,
         open_gate(bundle, settings.reference, settings.gate),
+        open_site(settings.site, bundle.manifest) if settings.site else None,
     )
     if note := explainer.reader.memory_warning:
         log.warning(note)

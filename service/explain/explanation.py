@@ -21,6 +21,7 @@ from service.explain.hotspot import (
     unseen,
 )
 from service.network.scores import Finding, findings
+from service.network.site import Site, SiteDecision
 from service.radiograph.preprocess import Geometry
 
 SCORE_TOLERANCE = 0.05
@@ -43,6 +44,7 @@ class Explanation:
         geometry: Where the network's square lies in the source image.
         faithfulness: How the score hangs on the map; None where not asked for or no map.
         reason: Why there is no map, one sentence; None where there is one.
+        site: What was fitted to the site; None where nothing was.
     """
 
     request: MapRequest
@@ -55,6 +57,21 @@ class Explanation:
     geometry: Geometry
     faithfulness: Faithfulness | None
     reason: str | None
+    site: Site | None = None
+
+    @property
+    def _served(self) -> tuple[str, float]:
+        return self.served.label, self.served.probability
+
+    @property
+    def site_decision(self) -> SiteDecision | None:
+        """What the site's own file makes of the served finding."""
+        return self.site.decision(*self._served) if self.site else None
+
+    @property
+    def site_words(self) -> str | None:
+        """The same in words."""
+        return self.site.words(*self._served) if self.site else None
 
     @property
     def sentence(self) -> str:
@@ -132,6 +149,7 @@ def explanation(
     patient_orientation: tuple[str, str] | None = None,
     faithfulness: Faithfulness | None = None,
     tolerance: float = SCORE_TOLERANCE,
+    site: Site | None = None,
 ) -> Explanation:
     """Check a map and locate its hotspot.
 
@@ -145,6 +163,7 @@ def explanation(
         patient_orientation: DICOM Patient Orientation (0020,0020), where known.
         faithfulness: As measured with this map, where it was.
         tolerance: Of the two scores' difference.
+        site: What was fitted to the site; None where nothing was.
 
     Raises:
         InferenceFailed: A logit is not finite.
@@ -170,4 +189,5 @@ def explanation(
         geometry=geometry,
         faithfulness=None if reason else faithfulness,
         reason=reason or None,
+        site=site,
     )

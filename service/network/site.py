@@ -224,6 +224,17 @@ class Site:
             operating_point=finding.operating_point.probability,
         )
 
+    def words(self, label: str, probability: float) -> str | None:
+        """The same in words, for pictures and DICOM objects."""
+        found = self.decision(label, probability)
+        if found is None:
+            return None
+        return (
+            f"At this site {found.decision}: calibrated probability "
+            f"{found.calibrated_probability:.3f}, positive over {found.operating_point:.4g} "
+            f"uncalibrated, site file {self.reference.sha256[:12]}"
+        )
+
 
 def site(file: SiteFile) -> Site:
     """A site file with what answers say of it."""

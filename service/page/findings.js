@@ -19,6 +19,10 @@ export function written(score) {
 /** In words, which side of its operating point a finding is on. */
 export const side = (positive) => (positive ? "above its operating point" : "not above its operating point");
 
+/** In words, what the site's own file says of a finding; empty where it says nothing. */
+export const atSite = (site) =>
+  site ? `At this site ${site.decision}, calibrated probability ${percent(site.calibrated_probability)}.` : "";
+
 /** Names in the order in which they are shown. */
 export function ordered(pathologies) {
   const rank = ([name, found]) => (name === PNEUMONIA ? 0 : found.positive ? 1 : 2);
@@ -48,7 +52,7 @@ export function press(list, finding) {
   }
 }
 
-function row(name, { score, probability, positive }) {
+function row(name, { score, probability, positive, site }) {
   const bar = element("span", "bar", element("span", "bar-fill"), element("span", "bar-point"));
   bar.firstChild.style.width = `${100 * score}%`;
   const button = element(
@@ -61,11 +65,11 @@ function row(name, { score, probability, positive }) {
   );
   button.type = "button";
   button.dataset.finding = name;
-  button.title = "Show or hide its heat map";
+  button.title = site ? `Show or hide its heat map. ${atSite(site)}` : "Show or hide its heat map";
   button.setAttribute("aria-pressed", "false");
   button.setAttribute(
     "aria-label",
-    `${named(name)}: score ${written(score)}, ${side(positive)}; probability ${percent(probability)}`,
+    `${named(name)}: score ${written(score)}, ${side(positive)}; probability ${percent(probability)}${site ? `. ${atSite(site)}` : ""}`,
   );
   return button;
 }

@@ -11,7 +11,7 @@ import * as status from "./status.js";
 import * as theme from "./theme.js";
 import { modelUnknown, showFacts, showModel } from "./about.js";
 import { announce, byId } from "./dom.js";
-import { fill, named, percent, side, written } from "./findings.js";
+import { atSite, fill, named, percent, side, written } from "./findings.js";
 import { HeatMaps } from "./heat_maps.js";
 import { inWords } from "./refusals.js";
 import { decode } from "./picture.js";
@@ -144,7 +144,7 @@ function showFindings({ prediction, size, state }) {
     byId("verdict").dataset.positive = String(positive);
     byId("verdict-title").textContent = `${named(finding)} ${positive ? "positive" : "negative"}`;
     byId("verdict-text").textContent =
-      `Score ${written(score)}, ${side(positive)} (0.50). Probability ${percent(probability)}, not calibrated.`;
+      `Score ${written(score)}, ${side(positive)} (0.50). Probability ${percent(probability)}, not calibrated. ${atSite(prediction.pathologies[finding]?.site)}`.trim();
     fill(byId("findings"), prediction.pathologies, (name) => heatMaps.click(name));
     showFacts(prediction);
     showModel(prediction.model, heatMaps.notice);

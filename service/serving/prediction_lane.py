@@ -366,6 +366,7 @@ class PredictionLane:
             scored.prepared.input.geometry,
             self._predictor.manifest.thresholds(),
             patient_orientation=directions(scored.prepared.orientation),
+            site=self._predictor.site,
         )
         prepared = scored.prepared
         judgement = self._predictor.judge(prepared, scored.row.features)

@@ -462,6 +462,18 @@ def test_findings_are_in_order(page, between, opacity):
         assert middle == pytest.approx(bar.rect["width"] / 2, abs=0.6)
 
 
+def test_a_sites_decision_is_said(page, between, opacity):
+    """With a site file the verdict and the finding say its decision and calibrated probability."""
+    found = opacity["pathologies"]["Pneumonia"]
+    site = {"decision": "uncertain", "calibrated_probability": 0.432, "operating_point": 0.5}
+    pathologies = {"Pneumonia": found | {"site": site}}
+    between.answer("/predict", 200, opacity | {"pathologies": pathologies})
+    page.sample()
+    said = "At this site uncertain, calibrated probability 43.2 %."
+    assert page.text("verdict-text").endswith(said)
+    assert page.all("button.finding")[0].get_attribute("aria-label").endswith(said)
+
+
 def test_another_method_and_layer(page, served):
     """A map by another method is asked for and shown, and says what a test of it found."""
     page.sample().with_heat()

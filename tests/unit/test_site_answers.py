@@ -6,15 +6,22 @@ import re
 
 import pytest
 from click.testing import CliRunner
+from pydicom import uid
 from site_files import site_file
 
+from bench.files import chest, dicom, stored
 from export.evaluation.records import Report
 from service.archive.listing import Listing
 from service.archive.pins import pin
 from service.cli import cxr
 from service.commands.launch import launch
 from service.errors import SiteRefused
-from service.network.answer import Prediction
+from service.explain.drawing.figure import caption
+from service.explain.explainer import open_explainer
+from service.explain.fields import ExplainFields
+from service.explain.replies import draw_as, explanation_reply
+from service.media_types import PNG
+from service.network.answer import Prediction, model_answer
 from service.network.bundle import read_manifest
 from service.network.predictor import open_predictor
 from service.settings import Settings, read_settings
@@ -152,6 +159,26 @@ def test_an_evaluation_and_a_card_know_the_site_file(run, site, tmp_path, phanto
     assert card.exit_code == 0, card.output
     assert re.search(rf"Site file `{site[1][:12]}` of 2026-01-01", card.output)
     assert "| Pneumonia | 0.5000 (0.2500 to 0.5000) | sensitivity 0.9 |" in card.output
+
+
+def test_pictures_and_reports_have_the_sites_decision(demo_bundle, site):
+    """The caption of a heat map, the answer of /explain and the structured report say it."""
+    explainer = open_explainer(read_settings(bundle=str(demo_bundle), site=site[0]))
+    data = dicom(stored(chest(1, 96, 96), 12), 12, syntax=uid.ExplicitVRLittleEndian)
+    fields = ExplainFields(method="cam")
+    _, found = draw_as(PNG, explainer, data, fields)
+    words = f"At this site uncertain: calibrated probability {found.served.probability:.3f}"
+    assert caption(found, reply_model(explainer)).lines[0].startswith(words)
+    answer = json.loads(explanation_reply(explainer, data, fields, None, dicom=False).content)
+    assert answer["score"]["site"]["decision"] == "uncertain"
+    report = explanation_reply(explainer, data, fields, None, dicom=True).content
+    assert words.encode() in report
+    assert f"site file {site[1][:12]}".encode() in report
+
+
+def reply_model(explainer):
+    """The model as the explainer names it."""
+    return model_answer(explainer.manifest, explainer.manifest.variant("torchscript"))
 
 
 def test_calibrating_again_needs_no_older_site_file(run, strange, monkeypatch, tmp_path):

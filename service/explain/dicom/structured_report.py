@@ -128,6 +128,7 @@ def _algorithm(explanation: Explanation, model: ModelAnswer) -> sr.AlgorithmIden
         f"method {request.method} at {request.layer}",
         f"predicted by {model.runtime} {model.precision}",
         f"weights {model.weights}, SHA-256 {model.weights_sha256}",
+        *([explanation.site_words] if explanation.site_words else []),
         *([f"most evidence: {explanation.words}"] if explanation.words else []),
         *([f"no map: {explanation.reason}"] if explanation.reason else []),
         *(["demo weights, not for clinical use"] if model.demo else []),

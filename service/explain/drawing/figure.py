@@ -63,6 +63,8 @@ def caption(explanation: Explanation, model: ModelAnswer, warnings: Sequence[str
     request = explanation.request
     layer = "the last layer" if request.layer == LAST_LAYER else request.layer
     lines = [f"{NAMES[request.method]} at {layer}"]
+    if explanation.site_words:
+        lines.insert(0, explanation.site_words)
     if explanation.words:
         lines.append(f"Most evidence: {explanation.words}")
     lines.append(f"Model {model.name} {model.version}, {model.runtime} {model.precision}")
