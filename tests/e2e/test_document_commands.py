@@ -47,6 +47,8 @@ NOT_RUN = {
     "cxr score archive --out results.parquet --engine ray --workers 2": (
         "starts a cluster; tests/unit/test_archive_ray.py runs the same command"
     ),
+    "cxr export --weights densenet121-res224-all --reference reference.npz": "downloads the weights",
+    "CXR_REFERENCE=reference.npz cxr serve": NO_END,
     "cxr serve --grpc-port 8001": NO_END,
     "CXR_API_KEYS_FILE=api-keys cxr serve --host 0.0.0.0": NO_END,
     "CXR_SITE=site.json cxr serve": NO_END,
@@ -117,6 +119,9 @@ def folder(tmp_path, phantom_png):
         path.write_bytes(radiograph)
     for name in ("FILE", "archive/a.png", "listed.png"):
         (tmp_path / name).write_bytes(phantom_png(1))
+    (tmp_path / "radiographs").mkdir()
+    for seed in range(20):
+        (tmp_path / "radiographs" / f"{seed}.png").write_bytes(phantom_png(seed))
     (tmp_path / "list.csv").write_text("path\nlisted.png\n")
     lines = ["path,Pneumonia,Effusion,sex,age"]
     for positive, kind in enumerate(("NORMAL", "PNEUMONIA")):
