@@ -169,7 +169,7 @@ def _explain_fields(findings: Sequence[str]) -> dict[str, Any]:
             fields[name] |= {"type": "string", "enum": known[name]}
         if field.get("default") is not None:
             fields[name]["default"] = field["default"]
-    fields["objects"] |= {"type": "string", "pattern": f"^({kinds})(,({kinds}))*$"}
+    fields["objects"] |= {"type": "string", "pattern": f"^(({kinds})(,({kinds}))*)?$"}
     del fields["objects"]["default"]
     return fields
 

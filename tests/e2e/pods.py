@@ -82,7 +82,7 @@ def pod(
         services: Loopback addresses in place of the Services' names.
     """
     spec = container(overlay, deployment)
-    (port,) = spec["ports"]
+    port = next(port for port in spec["ports"] if port["name"] == "http")
     with tempfile.TemporaryDirectory(prefix="cxr-") as tmp:
         log = Path(tmp, "log")
         address = free_address(port["containerPort"])
@@ -96,7 +96,7 @@ def pod(
         for name, value in given.items():
             before, after = next((p for p in places.items() if value.startswith(p[0])), ("", ""))
             given[name] = after + value.removeprefix(before)
-        given |= {"BENTOML_HOST": address, "TMPDIR": tmp}
+        given |= {"BENTOML_HOST": address, "CXR_GRPC_HOST": address, "TMPDIR": tmp}
         given["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         entrypoint = Path(tmp, "entrypoint.sh")
         original = Path(context, "env/docker/entrypoint.sh").read_text()

@@ -21,6 +21,7 @@ DOCUMENTS = (
     *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
 )
 
+DOWNLOADS = "downloads the weights"
 NO_INDEX = "sets up an environment from a package index"
 NO_END = "serves until it is stopped; the fixture `served` runs `cxr serve`"
 NO_ENGINE = "needs what builds images; tests/unit/test_image.py runs the target with stand-ins"
@@ -37,7 +38,7 @@ NOT_RUN = {
     "make image": NO_ENGINE,
     "make image ENGINE=podman": NO_ENGINE,
     "make image WHEELHOUSE=wheels": NO_ENGINE,
-    "cxr export --weights densenet121-res224-all": "downloads the weights",
+    "cxr export --weights densenet121-res224-all": DOWNLOADS,
     "CXR_BUNDLE=models/densenet121-res224-all cxr serve": NO_END,
     "cxr export --weights FILE.pt --sha256 HEX --like densenet121-res224-all": (
         "needs a file of upstream's; tests/unit/test_weights_files.py reads one of random weights"
@@ -47,7 +48,7 @@ NOT_RUN = {
     "cxr score archive --out results.parquet --engine ray --workers 2": (
         "starts a cluster; tests/unit/test_archive_ray.py runs the same command"
     ),
-    "cxr export --weights densenet121-res224-all --reference reference.npz": "downloads the weights",
+    "cxr export --weights densenet121-res224-all --reference reference.npz": DOWNLOADS,
     "CXR_REFERENCE=reference.npz cxr serve": NO_END,
     "cxr serve --grpc-port 8001": NO_END,
     "CXR_API_KEYS_FILE=api-keys cxr serve --host 0.0.0.0": NO_END,

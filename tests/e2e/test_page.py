@@ -332,8 +332,11 @@ def large(tmp_path) -> Path:
     return path
 
 
-def test_move_and_actual_size(page, large):
+def test_move_and_actual_size(page, large, between, opacity):
     """1:1 shows pixel for pixel; dragging with Move, or with the right button, and arrows move."""
+    # The service refuses what is no radiograph.
+    image = opacity["image"] | {"width": 2400, "height": 2000}
+    between.answer("/predict", 200, opacity | {"image": image})
     page.give(large)
     page.settled()
     page.keys("1")

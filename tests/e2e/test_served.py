@@ -54,6 +54,7 @@ def test_predict_answers_the_contract(client, demo_bundle, phantom_png):
     assert answer["positive"] is (answer["score"] > 0.5)
     assert answer["pathologies"] == {
         "Pneumonia": {key: answer[key] for key in ("score", "probability", "positive")}
+        | {"site": None}
     }
     assert any("Not for clinical use" in warning for warning in answer["warnings"])
     alone = open_predictor(read_settings(bundle=str(demo_bundle))).predict(data)

@@ -54,18 +54,19 @@ def test_the_gateway_starts_no_explainer_of_its_own(served):
     assert [path for path in loaded if "libtorch" in path] == []
 
 
-def test_a_pod_listens_on_its_port_only(topology):
-    """One port a pod, the one that the network policy opens."""
+def test_a_pod_listens_on_its_ports_only(topology):
+    """The ports that its manifest names, and no other."""
     for running in topology:
         url = httpx.URL(running.url)
         listening = {
-            connection.laddr
+            (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
             for process in running.tree()
             for connection in process.net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN
             and connection.laddr.ip != "127.0.0.1"  # circus's own control sockets
         }
-        assert listening == {(url.host, url.port)}
+        named = {port["containerPort"] for port in running.spec["ports"]}
+        assert listening == {(url.host, port) for port in named}
 
 
 def test_nothing_goes_out_but_to_the_explainer(served, explainer, client, phantom_png):

@@ -289,7 +289,10 @@ def test_a_table_of_several_findings(run, images, two_findings, tmp_path):
     assert [(one.column, one.value) for one in pneumonia.subgroups] == [("sex", "F"), ("sex", "M")]
     assert report.refused[0].file == "hospital0/NORMAL/gone.png"
     assert report.training.verdict == "shared images"
-    assert report.data.left_out == ("column Hernia: these weights do not predict it",)
+    assert report.data.left_out == (
+        "column Hernia: these weights do not predict it",
+        "column input: one value throughout",
+    )
 
 
 def test_a_table_of_absolute_paths(run, images, tmp_path):

@@ -31,7 +31,8 @@ def test_the_exportable_network_answers_as_the_library_does(network):
     averages = cams.mean(dim=(2, 3)) + network.classifier.bias
     torch.testing.assert_close(averages, logits, atol=1e-5, rtol=1e-5)
     theirs = run_eager(network, pixels).features
-    np.testing.assert_allclose(features.numpy(), theirs, atol=1e-5, rtol=1e-5)
+    apart = np.abs(features.numpy() - theirs).max(axis=1) / theirs.max(axis=1)
+    assert apart.max() <= 1e-4  # the bound that an export is held to
 
 
 def test_parity_of_the_demo_bundle_is_on_record(demo_bundle):
@@ -95,7 +96,7 @@ def test_parity_names_the_figure_that_is_out_of_tolerance(shift, named):
 
 def test_a_figure_that_is_not_a_number_is_out_of_tolerance():
     """NaN never passes for parity."""
-    deviation = Deviation(1, 1, float("nan"), float("nan"), 0.0, 0.0, 0, 0.0)
+    deviation = Deviation(1, 1, float("nan"), float("nan"), 0.0, 0.0, 0, 0.0, 0.0)
     assert deviation.faults(1e-4) == ["batch size 1: |logit difference| nan > 0.0001"]
 
 

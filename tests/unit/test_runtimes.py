@@ -322,6 +322,7 @@ FILES = [
     "network.torchscript.pt",
     "parity.html",
     "parity.json",
+    "reference.npz",
 ]
 
 
