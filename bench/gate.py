@@ -88,7 +88,7 @@ class Images:
     logits: np.ndarray
 
 
-def main_features(radiographs: list[Radiograph], runtime: object) -> Images:
+def measured_and_run(radiographs: list[Radiograph], runtime: object) -> Images:
     """Measure radiographs and run them."""
     found = [measured(each) for each in radiographs]
     pixels = np.stack([preprocess(each).pixels for each in radiographs])
@@ -180,7 +180,7 @@ def alterations(
     )
     changes = {name: (each.code, each) for name, each in ALTERATIONS.items()} | MOVED
     for name, (code, change) in changes.items():
-        images = main_features([change(each) for each in radiographs], runtime)
+        images = measured_and_run([change(each) for each in radiographs], runtime)
         judged = judge(reference, images)
         right = sum(code in each.reasons for each in judged) / len(judged)
         after = positive(images.logits)
@@ -245,10 +245,10 @@ def main(bundle: Path) -> None:
     opened = open_bundle(bundle)
     manifest, runtime = opened.manifest, float32_runtime(opened)
     fitted_on, judging = read(folder / "calibration"), read(folder / "dev")
-    calibration = main_features(fitted_on, runtime)
-    dev = main_features(judging, runtime)
+    calibration = measured_and_run(fitted_on, runtime)
+    dev = measured_and_run(judging, runtime)
     others = {
-        each.name: main_features(read(each), runtime)
+        each.name: measured_and_run(read(each), runtime)
         for each in sorted((folder / "other").iterdir())
     }
     views = others["lateral"].features

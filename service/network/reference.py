@@ -180,17 +180,6 @@ class Reference:
     classifier: Classifier
     sha256: str = ""
 
-    def reason_probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Probability that an image is as it should be, and of each reason.
-
-        Args:
-            features: float32 (N, 2560), at least 0.
-
-        Returns:
-            float32 (N, 1 + R), in the order of the record's reasons.
-        """
-        return self.classifier.probabilities(self.populations[0].measure(features)[0])
-
 
 def save_reference(reference: Reference, path: Path) -> None:
     """Write a reference; the same reference is the same bytes."""

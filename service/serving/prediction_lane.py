@@ -34,6 +34,7 @@ from service.metrics import (
     SITE_DECISIONS,
 )
 from service.network.answer import Prediction
+from service.network.gate import Judgement
 from service.network.predictor import Predictor, Prepared, require_finite
 from service.network.runtime import Outputs, batch_sizes, ways
 from service.radiograph.memory_budget import Claim
@@ -93,12 +94,14 @@ class Scored:
     Attributes:
         prepared: The decoded image.
         row: The network's outputs for it.
+        judgement: How unusual it is.
         prediction: Its answer.
         timings: Where the time went.
     """
 
     prepared: Prepared
     row: ImageOutputs
+    judgement: Judgement
     prediction: Prediction
     timings: Timings
 
@@ -305,7 +308,7 @@ class PredictionLane:
         if self._monitoring is not None:
             self._monitoring.put(decoded.prepared.source, answer)
         timings = Timings(decoded.seconds, waited, row.ran, row.batch_size)
-        return Scored(decoded.prepared, row, answer, timings)
+        return Scored(decoded.prepared, row, judgement, answer, timings)
 
     async def run_network(self, pixels: np.ndarray, deadline: float) -> ImageOutputs:
         """Run the network on pixels that need no decoding; they queue beside those that do.
@@ -369,9 +372,8 @@ class PredictionLane:
             site=self._predictor.site,
         )
         prepared = scored.prepared
-        judgement = self._predictor.judge(prepared, scored.row.features)
         return explanation_answer(
-            found, prepared.image, self._predictor.model, judgement, prepared.warnings
+            found, prepared.image, self._predictor.model, scored.judgement, prepared.warnings
         )
 
     def served(self, scored: Scored, request: MapRequest) -> ServedPrediction:
