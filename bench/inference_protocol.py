@@ -2,6 +2,8 @@
 
     python -m bench.inference_protocol             # needs `make build/mlserver/ready` for the peer
 
+The load is h2load's (Debian: nghttp2-client).
+
 Windows of a few seconds are interleaved, so that a machine that is slower for a while is slower for
 all; ratios are of windows of one round, and what is told is their median.
 """
@@ -10,11 +12,12 @@ from __future__ import annotations
 
 import json
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +25,15 @@ from typing import Any
 
 import click
 import httpx
+import numpy as np
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench.drawn import draw
 from bench.machine import machine
 from bench.processes import PREDICTION, Served, environment, free_port, serving
+from bench.protocol_requests import INFER, REST_PATH, grpc_request, rest_request
+from bench.wire import form_body, form_type
 
 MLSERVER = Path("build/mlserver/bin/mlserver")
 BATCHING = {"alone": (0, 0.0), "in batches": (8, 0.005)}
@@ -41,42 +48,62 @@ class Contender:
 
     Attributes:
         name: As the table has it.
-        way: Of `bench.protocol_load`.
-        address: Host and port.
-        process: Whose processor time is counted; None for none.
+        url: Where its requests go.
+        headers: Of a request.
+        body: Of a request.
+        http1: Whether it is asked by HTTP/1.1, and not by HTTP/2.
+        process: Whose processor time is counted.
     """
 
     name: str
-    way: str
-    address: str
-    process: psutil.Process | None = None
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    http1: bool
+    process: psutil.Process
 
-    def window(self, images: Sequence[Path], clients: int, seconds: float, **more: float) -> Window:
-        """Load it for so long."""
-        before = self._used()
-        found = load(self.way, self.address, images, clients=clients, seconds=seconds, **more)
-        # The second of warming up is in the processor time, and not in the rate.
-        answered = found["rate"] * (seconds + 1.0)
-        found["cpu"] = (self._used() - before) / answered * 1e3 if answered else float("nan")
-        return found
+    def window(self, clients: int, seconds: float) -> Window:
+        """Load it for so long, after a second of warming up, with so many requests under way.
 
-    def _used(self) -> float:
-        if self.process is None:
-            return float("nan")
-        return sum(self.process.cpu_times()[:2])
+        h2load speaks HTTP/1.1 and HTTP/2 in the same few microseconds of processor time, so what
+        is compared on shared cores is servers and not their clients. Whether a call of gRPC
+        succeeded stands behind its answer, where h2load does not look: `main` counts them by the
+        service's own metric.
+        """
+        with tempfile.TemporaryDirectory(prefix="cxr-bench-") as folder:
+            body, log = Path(folder) / "body", Path(folder) / "log"
+            body.write_bytes(self.body)
+            command = ["h2load", "-t1", f"-c{clients}", "-m1", f"-D{seconds:g}"]
+            command += ["--warm-up-time=1", f"--log-file={log}", f"--data={body}"]
+            command += ["--h1"] if self.http1 else []
+            command += [f"--header={name}: {value}" for name, value in self.headers.items()]
+            used = sum(self.process.cpu_times()[:2])
+            subprocess.run([*command, self.url], stdout=subprocess.DEVNULL, check=True)
+            used = sum(self.process.cpu_times()[:2]) - used
+            _, status, took = np.loadtxt(log, np.int64, ndmin=2).T
+        if not len(took) or (status != 200).any():
+            raise click.ClickException(f"{self.name}: an answer was none of success")
+        return {
+            "rate": len(took) / seconds,
+            "p50": float(np.median(took)) / 1e3,
+            # The second of warming up is in the processor time, and not in the rate.
+            "cpu": used / (len(took) * (1 + 1 / seconds)) * 1e3,
+        }
 
 
-def load(way: str, address: str, images: Sequence[Path], **options: float) -> Window:
-    """What `python -m bench.protocol_load` prints."""
-    command = [sys.executable, "-m", "bench.protocol_load", way, address, *map(str, images)]
-    command += [f"--{name}={value}" for name, value in options.items()]
-    done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, check=True)
-    found: Window = json.loads(done.stdout)
-    return found
+def grpc_contender(name: str, address: str, image: bytes, process: psutil.Process) -> Contender:
+    """One that is asked over gRPC, in the clear."""
+    message = grpc_request("cxr", image)
+    headers = {"content-type": "application/grpc", "te": "trailers"}
+    # Not compressed, and as long as this (gRPC over HTTP2: Length-Prefixed-Message).
+    body = struct.pack(">BI", 0, len(message)) + message
+    return Contender(name, f"http://{address}{INFER}", headers, body, False, process)
 
 
 @contextmanager
-def mlserver(folder: Path, bundle: Path, images: int, seconds: float) -> Iterator[Contender]:
+def mlserver(
+    folder: Path, bundle: Path, image: bytes, images: int, seconds: float
+) -> Iterator[Contender]:
     """Start MLServer with the same int8 network, asked over gRPC, its fastest way."""
     folder.mkdir()
     http, grpc, metrics = free_port(), free_port(), free_port()
@@ -102,7 +129,7 @@ def mlserver(folder: Path, bundle: Path, images: int, seconds: float) -> Iterato
     try:
         _wait(f"http://127.0.0.1:{http}/v2/models/cxr/ready", folder / "log")
         name = f"MLServer, gRPC, {folder.name}"
-        yield Contender(name, "grpc", f"127.0.0.1:{grpc}", psutil.Process(process.pid))
+        yield grpc_contender(name, f"127.0.0.1:{grpc}", image, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(20)
@@ -120,17 +147,11 @@ def _wait(url: str, log: Path) -> None:
     raise click.ClickException(log.read_text()[-2000:])
 
 
-def compare(
-    contenders: Sequence[Contender],
-    images: Sequence[Path],
-    clients: int,
-    seconds: float,
-    times: int,
-) -> None:
+def compare(contenders: Sequence[Contender], clients: int, seconds: float, times: int) -> None:
     """Print each contender beside the first, from windows that are interleaved."""
     rounds: list[list[Window]] = []
     for _ in range(times):
-        rounds.append([one.window(images, clients, seconds) for one in contenders])
+        rounds.append([one.window(clients, seconds) for one in contenders])
     click.echo(f"\n{clients} clients, {times} rounds of {seconds:g} s:")
     click.echo("contender | /s | of the first | p50, ms | of the first | CPU, ms an answer")
     for number, contender in enumerate(contenders):
@@ -147,16 +168,17 @@ def _median(windows: Sequence[Window], name: str) -> float:
     return statistics.median(window[name] for window in windows)
 
 
-def deadline(address: str, images: Sequence[Path], clients: int, seconds: float) -> None:
+def deadline(address: str, image: Path, clients: int, seconds: float) -> None:
     """Print what a client with a deadline of a second gets beside three times the load."""
-    command = [sys.executable, "-m", "bench.protocol_load", "grpc", address, *map(str, images)]
+    command = [sys.executable, "-m", "bench.protocol_load", address, str(image)]
     flood = subprocess.Popen(
         [*command, f"--clients={clients}", f"--seconds={seconds + 2}"],
         env=environment(),
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     )
-    found = load("grpc", address, images, clients=1, seconds=seconds, timeout=1.0)
-    flood.communicate()
+    alone = [*command, "--clients=1", f"--seconds={seconds}", "--timeout=1"]
+    found = json.loads(subprocess.check_output(alone, env=environment()))
+    flood.wait()
     click.echo(
         f"\nA deadline of 1 s beside {clients} clients: {found['rate']:.1f} answers/s, "
         f"{found['failed']:.0f} statuses, the longest wait {found['longest']:.0f} ms"
@@ -189,14 +211,36 @@ def cost(folder: Path, bundle: str, times: int) -> None:
         )
 
 
-def _contenders(served: Served, grpc: str) -> list[Contender]:
-    http = served.url.removeprefix("http://")
+def _contenders(served: Served, grpc: str, image: bytes) -> list[Contender]:
     process = served.find(PREDICTION)
+    assert process is not None
+    name, _, value = form_type().partition(": ")
+    headers, body = rest_request(True, image)
+    url = f"{served.url}{REST_PATH}"
     return [
-        Contender("/predict, a form", "predict", http, process),
-        Contender("REST, binary", "binary", http, process),
-        Contender("gRPC", "grpc", grpc, process),
+        Contender(
+            "/predict, a form",
+            f"{served.url}/predict",
+            {name: value},
+            form_body(image),
+            True,
+            process,
+        ),
+        Contender("REST, binary", url, headers, body, True, process),
+        grpc_contender("gRPC", grpc, image, process),
     ]
+
+
+def _failed(url: str) -> int:
+    """Images that were refused or failed, by the service's own count; callers who left are none."""
+    metrics = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
+    samples = (sample for family in metrics for sample in family.samples)
+    return sum(
+        int(sample.value)
+        for sample in samples
+        if sample.name == "cxr_protocol_images_total"
+        and sample.labels["outcome"] not in ("ok", "gone")
+    )
 
 
 @click.command()
@@ -210,17 +254,19 @@ def main(bundle: str, seconds: float, rounds: int, starts: int) -> None:
     where = Path(bundle).resolve()
     with tempfile.TemporaryDirectory(prefix="cxr-bench-") as temporary, ExitStack() as stack:
         folder = Path(temporary)
-        images = draw(folder)["224 px"]
+        drawn = draw(folder)["224 px"][0]
+        image = drawn.read_bytes()
         port = free_port()
         settings: dict[str, Any] = {"CXR_BUNDLE": str(where), "CXR_GRPC_PORT": str(port)}
         served = stack.enter_context(serving(folder / "ours", settings))
-        contenders = _contenders(served, f"127.0.0.1:{port}")
+        contenders = _contenders(served, f"127.0.0.1:{port}", image)
         for name, (most, wait) in BATCHING.items() if MLSERVER.exists() else ():
-            peer = mlserver(folder / name, where, most, wait)
+            peer = mlserver(folder / name, where, image, most, wait)
             contenders.append(stack.enter_context(peer))
-        compare(contenders, images, 32, seconds, rounds)
-        compare(contenders[:3], images, 1, seconds, rounds)
-        deadline(f"127.0.0.1:{port}", images, 3 * 144, 3 * seconds)
+        compare(contenders, 32, seconds, rounds)
+        compare(contenders[:3], 1, seconds, rounds)
+        click.echo(f"\n{_failed(served.url)} images of these requests were refused or failed.")
+        deadline(f"127.0.0.1:{port}", drawn, 3 * 144, 3 * seconds)
     if starts:
         with tempfile.TemporaryDirectory(prefix="cxr-bench-") as temporary:
             cost(Path(temporary), str(where), starts)

@@ -20,9 +20,8 @@ import numpy as np
 
 from bench.mutate import originals
 from bench.processes import PREDICTION, free_port, serving
-from bench.protocol_load import grpc_request, http_request
-from bench.wire import Target
-from service.inference_protocol.grpc_messages import SERVICE, build
+from bench.protocol_requests import INFER, REST_PATH, grpc_request, rest_request
+from service.inference_protocol.grpc_messages import build
 
 REFUSALS = (200, 400, 413, 415, 422)
 """What a damaged body may be answered over HTTP: it may still be sound, or be refused."""
@@ -51,15 +50,6 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(body)
 
 
-def sound(kind: str) -> tuple[str, dict[str, str], bytes]:
-    """A sound request over HTTP: its path, its headers and its body."""
-    target = Target("x", 1, "/v2/models/cxr/infer")
-    head, _, body = http_request(kind, target, originals()["png16"]).partition(b"\r\n\r\n")
-    lines = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:]]
-    wanted = ("content-type", "inference-header-content-length")
-    return target.path, {k: v for k, v in lines if k.lower() in wanted}, body
-
-
 def pixels_message() -> bytes:
     """A sound message to `cxr-tensor`."""
     tensor = build(
@@ -82,7 +72,7 @@ def main(count: int, seed: int) -> int:
     found: collections.Counter[str] = collections.Counter()
     wrong: list[str] = []
     messages = (grpc_request("cxr", originals()["png16"]), pixels_message())
-    requests = [sound(kind) for kind in ("json", "binary")]
+    requests = [rest_request(binary, originals()["png16"]) for binary in (False, True)]
     with tempfile.TemporaryDirectory(prefix="cxr-fuzz-") as folder:
         settings = {"CXR_GRPC_PORT": str(port)}
         with (
@@ -91,11 +81,11 @@ def main(count: int, seed: int) -> int:
             grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
             process = served.find(PREDICTION)
-            infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+            infer = channel.unary_unary(INFER)
             before = served.memory(PREDICTION)
             for number in range(count):
-                path, headers, body = requests[number % 2]
-                answer = client.post(path, headers=headers, content=mutated(body, chance))
+                headers, body = requests[number % 2]
+                answer = client.post(REST_PATH, headers=headers, content=mutated(body, chance))
                 found[f"HTTP {answer.status_code}"] += 1
                 if answer.status_code not in REFUSALS:
                     wrong.append(f"{number}: {answer.status_code} {answer.text}")
