@@ -102,5 +102,5 @@ def fhir_report(source: Source, prediction: Prediction, limits: DecodeLimits) ->
     from service.explain.fhir import findings_bundle
 
     header = source_header(read_file(Path(source.path), limits))
-    bundle = findings_bundle(header, prediction.pathologies, prediction.model, prediction.warnings)
-    return bundle.encode()
+    found, model = prediction.pathologies, prediction.model
+    return findings_bundle(header, found, model, prediction.warnings, prediction.site).encode()

@@ -100,7 +100,9 @@ def _resources(data: bytes, answer: Prediction) -> str:
             f"FHIR resources need {error.name}, which is not installed: "
             "pip install 'cxr-pneumonia[node]'"
         ) from error
-    return findings_bundle(source_header(data), answer.pathologies, answer.model, answer.warnings)
+    return findings_bundle(
+        source_header(data), answer.pathologies, answer.model, answer.warnings, answer.site
+    )
 
 
 def _reason(path: Path, error: CxrError | OSError) -> str:

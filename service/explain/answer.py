@@ -15,7 +15,7 @@ from service.network.answer import (
     input_answer,
 )
 from service.network.gate import Judgement
-from service.network.site import SiteDecision
+from service.network.site import SiteDecision, SiteReference
 
 FINE_LAYERS = ("denseblock1", "denseblock2")
 """Layers whose maps find few opacities (`python -m bench.localisation`)."""
@@ -102,6 +102,9 @@ class ExplanationAnswer(_Part):
     input: InputAnswer
     image: ImageAnswer
     model: ModelAnswer
+    site: SiteReference | None = Field(
+        default=None, description="The site file that answered beside; null without one."
+    )
     warnings: list[str]
 
 
@@ -146,6 +149,7 @@ def explanation_answer(
         input=input_answer(judgement),
         image=image,
         model=model,
+        site=explanation.site.reference if explanation.site else None,
         warnings=list(all_warnings(explanation, model, (*judgement.warnings, *warnings))),
     )
 

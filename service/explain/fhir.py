@@ -16,9 +16,17 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from service.explain.answer import ExplanationAnswer
-from service.explain.dicom.concepts import PROBABILITY, SCORE, pathology
+from service.explain.dicom.concepts import (
+    CALIBRATED_PROBABILITY,
+    PROBABILITY,
+    SCORE,
+    SITE_DECISION,
+    SITE_FILE,
+    pathology,
+)
 from service.explain.dicom.study import MANUFACTURER
 from service.network.answer import ModelAnswer, PathologyAnswer
+from service.network.site import SiteDecision, SiteReference
 
 _SYSTEMS = {
     "SCT": "http://snomed.info/sct",
@@ -30,6 +38,11 @@ _RADLEX = {"Pneumonia": "RID5350"}
 _UCUM = "http://unitsofmeasure.org"
 _V2_0074 = "http://terminology.hl7.org/CodeSystem/v2-0074"
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+_DECISIONS = {
+    "positive": codes.SCT.Positive,
+    "negative": codes.SCT.Negative,
+    "uncertain": codes.SCT.Indeterminate,
+}
 _INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 
 
@@ -42,9 +55,14 @@ def explanation_bundle(source: Dataset, answer: ExplanationAnswer) -> str:
     """
     score = answer.score
     found = PathologyAnswer(
-        score=score.score, probability=score.probability, positive=score.positive
+        score=score.score,
+        probability=score.probability,
+        positive=score.positive,
+        site=score.site,
     )
-    return findings_bundle(source, {answer.target: found}, answer.model, answer.warnings)
+    return findings_bundle(
+        source, {answer.target: found}, answer.model, answer.warnings, answer.site
+    )
 
 
 def findings_bundle(
@@ -52,6 +70,7 @@ def findings_bundle(
     findings: Mapping[str, PathologyAnswer],
     model: ModelAnswer,
     warnings: Sequence[str],
+    site: SiteReference | None,
 ) -> str:
     """The resources of findings, as a transaction that names them itself.
 
@@ -62,6 +81,7 @@ def findings_bundle(
         findings: By the network's labels.
         model: What scored them.
         warnings: What a reader should see.
+        site: The site file that answered beside; None without one.
 
     Returns:
         JSON of a Bundle.
@@ -70,7 +90,7 @@ def findings_bundle(
 
     device = _device(model)
     observations = [
-        _observation(source, label, found, model, device["id"], warnings)
+        _observation(source, label, found, model, device["id"], warnings, site)
         for label, found in findings.items()
     ]
     report = _report(source, findings, model, device["id"], observations, warnings)
@@ -139,6 +159,7 @@ def _observation(
     model: ModelAnswer,
     device: str,
     warnings: Sequence[str],
+    site: SiteReference | None,
 ) -> dict[str, Any]:
     decision = codes.SCT.Positive if found.positive else codes.SCT.Negative
     letters = "POS" if found.positive else "NEG"
@@ -157,9 +178,28 @@ def _observation(
         "component": [
             {"code": _concept(SCORE), "valueQuantity": _number(found.score)},
             {"code": _concept(PROBABILITY), "valueQuantity": _number(found.probability)},
+            *_at_site(found.site, site),
         ],
         "note": [{"text": each} for each in warnings] or None,
     }
+
+
+def _at_site(found: SiteDecision | None, site: SiteReference | None) -> list[dict[str, Any]]:
+    """Components of what the site's own file makes of a finding."""
+    if found is None or site is None:
+        return []
+    calibrated = _number(found.calibrated_probability)
+    return [
+        {"code": _concept(CALIBRATED_PROBABILITY), "valueQuantity": calibrated},
+        {
+            "code": _concept(SITE_DECISION),
+            "valueCodeableConcept": {
+                "coding": [_coding(_DECISIONS[found.decision])],
+                "text": found.decision,
+            },
+        },
+        {"code": _concept(SITE_FILE), "valueString": site.sha256},
+    ]
 
 
 def _report(
@@ -173,6 +213,12 @@ def _report(
     decisions = [
         f"{label.replace('_', ' ')}: {'positive' if found.positive else 'negative'}, score "
         f"{found.score:.2f} (operating point 0.5)"
+        + (
+            f"; at this site {found.site.decision}, calibrated probability "
+            f"{found.site.calibrated_probability:.3f}"
+            if found.site
+            else ""
+        )
         for label, found in findings.items()
     ]
     labels = ",".join(findings)

@@ -47,8 +47,18 @@ def _facts(predictor: Predictor, settings: Settings) -> ModelFacts:
             TensorSpec("warnings", "BYTES"),
             TensorSpec("verdict", "BYTES"),
             TensorSpec("error", "BYTES"),
+            *(_site_outputs(columns) if predictor.site else ()),
         ),
         max_images=settings.max_images,
+    )
+
+
+def _site_outputs(columns: tuple[int]) -> tuple[TensorSpec, ...]:
+    """What a site file adds."""
+    return (
+        TensorSpec("calibrated_probability", "FP32", columns),
+        TensorSpec("site_decision", "BYTES", columns),
+        TensorSpec("site_sha256", "BYTES"),
     )
 
 
@@ -120,11 +130,15 @@ class ImageWork:
                 "warnings": "[]",
                 "verdict": "refused" if "distance" in outcome.detail else "",
                 "error": outcome.code,
+                "calibrated_probability": nothing,
+                "site_decision": [""] * len(self.labels),
+                "site_sha256": "",
             }
         timings = outcome.timings
         self.statistics.scored(timings.decode, timings.queue, timings.inference, timings.batch_size)
         answer = outcome.prediction
         findings = [answer.pathologies[label] for label in self.labels]
+        at_site = [finding.site for finding in findings]
         return {
             "probability": [finding.probability for finding in findings],
             "score": [finding.score for finding in findings],
@@ -133,6 +147,11 @@ class ImageWork:
             "warnings": json.dumps(answer.warnings, ensure_ascii=False),
             "verdict": answer.input.verdict,
             "error": "",
+            "calibrated_probability": [
+                found.calibrated_probability if found else math.nan for found in at_site
+            ],
+            "site_decision": [found.decision if found else "" for found in at_site],
+            "site_sha256": answer.site.sha256 if answer.site else "",
         }
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from click.testing import CliRunner
+from fhir.resources.R4B.bundle import Bundle
 from pydicom import uid
 from site_files import site_file
 
@@ -16,8 +17,11 @@ from service.archive.pins import pin
 from service.cli import cxr
 from service.commands.launch import launch
 from service.errors import SiteRefused
+from service.explain.answer import ExplanationAnswer
+from service.explain.dicom.study import source_header
 from service.explain.drawing.figure import caption
 from service.explain.explainer import open_explainer
+from service.explain.fhir import explanation_bundle
 from service.explain.fields import ExplainFields
 from service.explain.replies import draw_as, explanation_reply
 from service.media_types import PNG
@@ -195,3 +199,37 @@ def test_the_openapi_document_has_the_sites_fields(demo_bundle):
     schema = json.dumps(Prediction.model_json_schema())
     for name in ("calibrated_probability", "operating_point", "uncertain"):
         assert name in schema
+
+
+def test_fhir_resources_have_the_sites_decision(run, site, demo_bundle, tmp_path):
+    """Its three components stand in the Observation of a prediction and of an explanation, the
+    decision in the conclusion, and none of them without a site file."""
+    data = dicom(stored(chest(1, 96, 96), 12), 12, syntax=uid.ExplicitVRLittleEndian)
+    (tmp_path / "a.dcm").write_bytes(data)
+    plain = run("predict", "a.dcm", "--format", "fhir")
+    fitted = run("predict", "a.dcm", "--format", "fhir", "--site", site[0])
+    explainer = open_explainer(read_settings(bundle=str(demo_bundle), site=site[0]))
+    answer = explanation_reply(explainer, data, ExplainFields(method="cam"), None, dicom=False)
+    explained = explanation_bundle(
+        source_header(data), ExplanationAnswer.model_validate_json(answer.content)
+    )
+    assert "site" not in plain.stdout
+    for text in (fitted.stdout, explained):
+        found = {entry["resource"]["resourceType"]: entry["resource"] for entry in entries(text)}
+        _, probability, *at_site = found["Observation"]["component"]
+        names = ["calibrated", "site decision", "site file"]
+        assert [each["code"]["coding"][0]["code"] for each in at_site] == names
+        calibrated, decision, file = at_site
+        told = calibrated["valueQuantity"]["value"]
+        assert told == pytest.approx(probability["valueQuantity"]["value"], abs=2e-6)
+        assert decision["valueCodeableConcept"]["text"] == "uncertain"
+        assert decision["valueCodeableConcept"]["coding"][0]["code"] == "82334004"
+        assert file["valueString"] == site[1]
+        words = f"; at this site uncertain, calibrated probability {told:.3f}"
+        assert words in found["DiagnosticReport"]["conclusion"]
+
+
+def entries(text):
+    """Entries of a bundle that is valid."""
+    Bundle.model_validate_json(text)
+    return json.loads(text)["entry"]

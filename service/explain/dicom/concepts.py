@@ -13,6 +13,9 @@ PROCEDURE = codes.SCT.ImagingProcedure
 of the chest."""
 SCORE = Code("score", SCHEME, "Score, operating point 0.5")
 PROBABILITY = Code("probability", SCHEME, "Uncalibrated probability")
+CALIBRATED_PROBABILITY = Code("calibrated", SCHEME, "Calibrated probability at this site")
+SITE_DECISION = Code("site decision", SCHEME, "Decision at this site")
+SITE_FILE = Code("site file", SCHEME, "Site file, SHA-256")
 MOST_EVIDENCE = Code("evidence", SCHEME, "Region of most evidence in a heat map")
 NO_UNITS = Code("1", "UCUM", "no units")
 
