@@ -20,12 +20,13 @@ from typing import Any
 
 import click
 import numpy as np
+import openvino
 
 from export.bundle.calibration import gather_calibration
 from export.bundle.check_images import CheckImages, folder, phantoms
 from export.bundle.drift import drift
 from export.bundle.parity import eager_reference, run_over
-from export.bundle.quantise import advanced_parameters, kept_in_float, read_network, save
+from export.bundle.quantise import advanced_parameters, kept_in_float, read_network
 from export.checkpoints.eager import eager_network
 from export.checkpoints.weights import Weights, load_weights
 from service.network.bundle import Bundle, open_bundle
@@ -89,7 +90,7 @@ def _runtimes(bundle: Bundle, before: bool, only: tuple[str, ...]) -> Iterator[t
         network = read_network(bundle.path("network.onnx"))
         for name, model in _untamed(network):
             with TemporaryDirectory() as place:
-                save(model, Path(place))
+                openvino.save_model(model, Path(place) / int8.files[0])
                 yield name, load_runtime(Path(place), _unproven(int8))
 
 
@@ -108,7 +109,7 @@ def _untamed(network: Any) -> Iterator[tuple[str, Any]]:
         "8 bits, NNCF's defaults": {},
         "8 bits, NNCF's ranges": {
             "ignored_scope": nncf.IgnoredScope(names=kept_in_float(network)),
-            "advanced_parameters": advanced_parameters(),
+            "advanced_parameters": advanced_parameters(8),
         },
     }
     for name, settings in steps.items():

@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.errors import SettingRefused
 
 RuntimeName = Literal["onnxruntime", "openvino", "torchscript"]
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "bfloat16", "int8", "int8w7"]
+"""int8w7: activations of 8 bits and weights of 7, whose products saturate on no processor."""
 Device = Literal["cpu", "cuda", "tensorrt", "gpu"]
 """cuda and tensorrt are ONNX Runtime's providers for NVIDIA, gpu is OpenVINO's for Intel."""
 Framing = Literal["crop", "letterbox"]

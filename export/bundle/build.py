@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import shutil
@@ -12,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from export.bundle.candidate_check import CandidateCheck
 from export.bundle.check_images import CheckImages, gather
@@ -20,10 +22,10 @@ from export.bundle.graphs import TORCHSCRIPT, trace, write_onnx, write_torchscri
 from export.bundle.network import ExportableNetwork
 from export.bundle.parity import MAX_LOGIT_DIFFERENCE, eager_reference
 from export.bundle.publish import publish, record_files, staging
-from export.bundle.record import write_records
+from export.bundle.record import MEASURED, write_records
 from export.bundle.speed import autotune
 from export.bundle.variants import REFERENCES
-from export.checkpoints.eager import EagerAnswer, eager_network
+from export.checkpoints.eager import eager_network, run_eager
 from export.checkpoints.weights import DEMO_REFERENCE, Weights
 from export.errors import ParityFailed
 from service.network.bundle import (
@@ -102,10 +104,8 @@ def export_bundle(
         write_onnx(traced, staged)
         if reference is not None:
             shutil.copyfile(reference, staged / REFERENCE)
-        golden = _write_golden(staged, evidence, answers)
-        trial = CandidateCheck(
-            staged, weights, evidence, answers, library.classifier.bias.numpy(force=True), report
-        )
+        golden = _write_golden(staged, evidence, library)
+        trial = CandidateCheck(staged, weights, evidence, answers, library, report)
         held = [trial.hold(variant) for variant in REFERENCES]
         if faults := [fault for one in held for fault in one.parity_faults(limit)]:
             raise ParityFailed("no parity, nothing published: " + "; ".join(faults))
@@ -132,9 +132,17 @@ def export_bundle(
         return Export(publish(staged, manifest, out), manifest)
 
 
-def _write_golden(staged: Path, evidence: CheckImages, reference: EagerAnswer) -> Golden:
-    logits = reference.logits[:GOLDEN_SIZE]
-    np.savez_compressed(staged / GOLDEN, pixels=evidence.pixels[:GOLDEN_SIZE], logits=logits)
+def _write_golden(staged: Path, evidence: CheckImages, library: torch.nn.Module) -> Golden:
+    """Write some images and the library's answers.
+
+    These are computed in float64 and stored in float32, so that they are the same digits whichever
+    processor computes them.
+    """
+    pixels = evidence.pixels[:GOLDEN_SIZE]
+    exact = copy.deepcopy(library).double()
+    exact.op_threshs = None  # the library scales scores in float32 only, and none is needed
+    logits = run_eager(exact, pixels).logits.astype(np.float32)
+    np.savez_compressed(staged / GOLDEN, pixels=pixels, logits=logits)
     digest = hashlib.sha256(logits.astype("<f4").tobytes()).hexdigest()
     return Golden(file=GOLDEN, sha256_logits=digest)
 
@@ -152,7 +160,7 @@ def _manifest(
     return Manifest(
         format=FORMAT,
         name=weights.name,
-        version=bundle_version(weights.sha256, files),
+        version=bundle_version(weights.sha256, files, MEASURED),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         architecture="torchxrayvision.models.DenseNet (DenseNet-121, 18 outputs)",
         labels=weights.labels,
@@ -174,6 +182,7 @@ def _manifest(
             training_ages=weights.training_ages,
         ),
         files=files,
+        measured=MEASURED,
         variants=variants,
         chosen=ranking[0],
         ranking=ranking,

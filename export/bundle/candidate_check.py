@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from export.bundle.calibration import gather_calibration
 from export.bundle.check_images import CheckImages
 from export.bundle.drift import Drift, drift
+from export.bundle.emulation import emulate
 from export.bundle.parity import BATCH_SIZES, Deviation, deviation, run_over
-from export.bundle.variants import CANDIDATES, golden_tolerance, write_int8
+from export.bundle.variants import CANDIDATES, WEIGHT_BITS, golden_tolerance, write_quantised
 from export.checkpoints.eager import EagerAnswer
 from export.checkpoints.weights import Weights
 from service.network.bundle import Variant
-from service.network.runtime import load_runtime, unavailable_reason
+from service.network.runtime import Runtime, load_runtime, unavailable_reason
+from service.network.runtime.machine import missing_instructions
 
 GOLDEN_SIZE = 2
 """Images of the golden pair: the first of the evidence."""
@@ -39,6 +43,7 @@ class CheckedCandidate:
         drift: Its differences by group of images, at the largest batch size.
         logits: float32 (N, 18), its answers at the largest batch size.
         between_batches: Largest |logit difference| of one image between batch sizes.
+        emulated: How it was run where this processor cannot; None where it ran as it will.
     """
 
     variant: Variant
@@ -46,6 +51,7 @@ class CheckedCandidate:
     drift: tuple[Drift, ...]
     logits: np.ndarray
     between_batches: float
+    emulated: str | None = None
 
     def parity_faults(self, limit: float) -> list[str]:
         """Messages for the figures that are out of tolerance for float32."""
@@ -68,17 +74,23 @@ class CandidateCheck:
     weights: Weights
     evidence: CheckImages
     reference: EagerAnswer
-    bias: np.ndarray
+    library: torch.nn.Module
     report: Callable[[str], None]
 
     def hold(self, variant: Variant, sizes: tuple[int, ...] = BATCH_SIZES) -> CheckedCandidate:
-        """Run a variant over all images at each batch size and compare it with the library."""
-        runtime = load_runtime(self.folder, variant)
+        """Run a variant over all images at each batch size and compare it with the library.
+
+        What this processor has no instructions for is emulated, at the largest size alone.
+        """
+        runtime, emulated = self._load(variant)
+        if emulated is not None:
+            sizes = sizes[-1:]
+        bias = self.library.classifier.bias.numpy(force=True)
         deviations, answers = [], []
         labels, points = self.weights.labels, self.weights.operating_points
         for size in sizes:
             outputs = run_over(runtime, self.evidence, size)
-            found = deviation(outputs, self.reference, labels, points, self.bias, size)
+            found = deviation(outputs, self.reference, labels, points, bias, size)
             self.report(
                 f"{variant.name}, batch size {size}: |logit difference| <= {found.max_logit:.2g}, "
                 f"|probability difference| <= {found.max_probability:.2g}, "
@@ -94,25 +106,34 @@ class CandidateCheck:
             between_batches=max(
                 float(np.abs(each.logits - answers[0].logits).max()) for each in answers
             ),
+            emulated=emulated,
         )
+
+    def _load(self, variant: Variant) -> tuple[Runtime, str | None]:
+        if missing_instructions(variant.needs):
+            return emulate(self.folder, variant, self.library)
+        return load_runtime(self.folder, variant), None
 
     def candidates(
         self, limit: float, max_drift: float, calibration: Path | None
     ) -> tuple[list[CheckedCandidate], dict[str, str]]:
-        """Build and check the variants that this machine can run.
+        """Build and check the variants whose packages this machine has.
 
         Returns:
             Those that were tried, and for each that is kept out the reason.
         """
         tried: list[CheckedCandidate] = []
         kept_out: dict[str, str] = {}
+        gathered = cache(lambda: gather_calibration(calibration))
         for variant in CANDIDATES:
-            reason = unavailable_reason(variant) or self._evidence_lacking(variant)
+            anywhere = variant.model_copy(update={"needs": None})
+            reason = unavailable_reason(anywhere) or self._evidence_lacking(variant)
             if reason is None:
-                if variant.precision == "int8":
-                    images = gather_calibration(calibration)
-                    self.report(f"quantising on {images.source}")
-                    write_int8(self.folder, images, self.weights.labels.index(PNEUMONIA))
+                if variant.precision in WEIGHT_BITS:
+                    images = gathered()
+                    self.report(f"{variant.name}: quantising on {images.source}")
+                    pneumonia = self.weights.labels.index(PNEUMONIA)
+                    write_quantised(self.folder, variant, images, pneumonia)
                 found = self.hold(variant, ENDS)
                 tried.append(found)
                 faults = (
@@ -124,7 +145,7 @@ class CandidateCheck:
             if reason:
                 self.report(f"{variant.name} is kept out: {reason}")
                 kept_out[variant.name] = reason
-                if variant.precision == "int8":
+                if variant.precision in WEIGHT_BITS:
                     for name in variant.files:
                         (self.folder / name).unlink(missing_ok=True)
         return tried, kept_out
@@ -132,7 +153,7 @@ class CandidateCheck:
     def _evidence_lacking(self, variant: Variant) -> str | None:
         """Phantoms are enough for weights that were trained on them, and for no others."""
         real = len(self.evidence.names) - self.evidence.drawn
-        if variant.precision != "int8" or self.weights.demo or real >= MIN_RADIOGRAPHS:
+        if variant.precision not in WEIGHT_BITS or self.weights.demo or real >= MIN_RADIOGRAPHS:
             return None
         return (
             f"8 bits are not chosen without at least {MIN_RADIOGRAPHS} real radiographs to prove "

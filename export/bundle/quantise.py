@@ -18,23 +18,21 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import openvino
 from openvino import opset13 as ops
 
 from export.bundle.calibration import Calibration
+from export.bundle.channel_ranges import Ranges, channel_ranges
 from service.network.runtime.openvino_core import core
 
 # Read when NNCF is imported. Without it NNCF reports what it does to its makers.
 os.environ.setdefault("NNCF_CI", "1")
 
-INT8 = "network.int8.xml"
-INT8_WEIGHTS = "network.int8.bin"
 LEVELS = 256
-BATCH = 8
 PLACED_ON = 2
 """Images that NNCF gets: where it puts quantisers does not depend on them, and ranges do."""
 
@@ -47,6 +45,7 @@ RELU_MARGIN = 1.5
 """How far the one range of a convolution's input reaches beyond what plain images need."""
 
 Validate = Callable[[Any, Iterable[Any]], float]
+WeightBits = Literal[7, 8]
 
 
 def read_network(onnx: Path) -> Any:
@@ -54,12 +53,13 @@ def read_network(onnx: Path) -> Any:
     return core().read_model(onnx)
 
 
-def quantise(network: Any, calibration: Calibration) -> Any:
+def quantise(onnx: Path, calibration: Calibration, weight_bits: WeightBits) -> Any:
     """Quantise the network to 8 bits.
 
     Args:
-        network: From `read_network`.
+        onnx: The float32 network.
         calibration: What ranges are taken from.
+        weight_bits: Of the weights: 8, or 7 where products must not saturate without VNNI.
 
     Returns:
         A new OpenVINO model.
@@ -67,25 +67,32 @@ def quantise(network: Any, calibration: Calibration) -> Any:
     import nncf
 
     nncf.set_log_level(logging.ERROR)
+    network = read_network(onnx)
     with redirect_stdout(io.StringIO()):  # progress bars
         model = nncf.quantize(
             network.clone(),
             nncf.Dataset([image[None] for image in calibration.plain[:PLACED_ON]]),
             subset_size=PLACED_ON,
             ignored_scope=nncf.IgnoredScope(names=kept_in_float(network)),
-            advanced_parameters=advanced_parameters(),
+            advanced_parameters=advanced_parameters(weight_bits),
         )
-    return take_ranges_again(network, model, calibration)
+    return take_ranges_again(onnx, model, calibration)
 
 
 def quantise_with_control(
-    network: Any, calibration: Calibration, images: np.ndarray, validate: Validate, drop: float
+    onnx: Path,
+    calibration: Calibration,
+    weight_bits: WeightBits,
+    images: np.ndarray,
+    validate: Validate,
+    drop: float,
 ) -> Any:
     """Quantise under NNCF's accuracy control: layers go back to float until it is good enough.
 
     Args:
-        network: From `read_network`.
+        onnx: The float32 network.
         calibration: What ranges are taken from.
+        weight_bits: As for `quantise`.
         images: float32 (N, 1, 224, 224), labelled.
         validate: The figure to hold, of a compiled model on the images; larger is better.
         drop: By how much the figure may fall.
@@ -93,6 +100,7 @@ def quantise_with_control(
     import nncf
 
     nncf.set_log_level(logging.ERROR)
+    network = read_network(onnx)
     with redirect_stdout(io.StringIO()):
         model = nncf.quantize_with_accuracy_control(
             network.clone(),
@@ -102,15 +110,9 @@ def quantise_with_control(
             max_drop=drop,
             subset_size=len(calibration.plain),
             ignored_scope=nncf.IgnoredScope(names=kept_in_float(network)),
-            advanced_quantization_parameters=advanced_parameters(),
+            advanced_quantization_parameters=advanced_parameters(weight_bits),
         )
-    return take_ranges_again(network, model, calibration)
-
-
-def save(model: Any, folder: Path) -> tuple[Path, Path]:
-    """Write a quantised model: its graph and its weights."""
-    openvino.save_model(model, folder / INT8, compress_to_fp16=False)
-    return folder / INT8, folder / INT8_WEIGHTS
+    return take_ranges_again(onnx, model, calibration)
 
 
 def kept_in_float(network: Any) -> list[str]:
@@ -129,15 +131,15 @@ def kept_in_float(network: Any) -> list[str]:
     return [node.get_friendly_name() for node in (convolutions[0], convolutions[-1], *averages)]
 
 
-def advanced_parameters() -> Any:
+def advanced_parameters(weight_bits: WeightBits) -> Any:
     """NNCF's advanced parameters for this network."""
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     return nncf.AdvancedQuantizationParameters(
-        # Halving the weights' range avoids saturation where there is no VNNI, and costs
-        # accuracy where there is. The variant says that it needs VNNI.
-        overflow_fix=nncf.OverflowFix.DISABLE,
+        # Without VNNI two products are added in 16 bits (vpmaddubsw): 255 x 127 x 2 does not fit
+        # there, and 255 x 64 x 2 does. Halving the weights' range costs accuracy.
+        overflow_fix=nncf.OverflowFix.ENABLE if weight_bits == 7 else nncf.OverflowFix.DISABLE,
         # The default takes the mean of each image's extremes, and so clips.
         activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
         # No convolution here has a bias to correct: it changed nothing and takes seconds.
@@ -145,11 +147,11 @@ def advanced_parameters() -> Any:
     )
 
 
-def take_ranges_again(network: Any, quantised: Any, calibration: Calibration) -> Any:
+def take_ranges_again(onnx: Path, quantised: Any, calibration: Calibration) -> Any:
     """Recompute the quantisation ranges from the whole calibration set.
 
     Args:
-        network: The float32 network that was quantised.
+        onnx: The float32 network that was quantised.
         quantised: What NNCF made of it; left as it is.
         calibration: A stored feature's range covers plain and varied images. A convolution's own
             input has one range for all channels, and there resolution is worth more than reach:
@@ -157,8 +159,7 @@ def take_ranges_again(network: Any, quantised: Any, calibration: Calibration) ->
     """
     model = quantised.clone()
     quantisers = dict(_activation_quantisers(model))
-    plain = channel_ranges(network, list(quantisers), calibration.plain)
-    varied = channel_ranges(network, list(quantisers), calibration.varied)
+    plain, varied = _ranges(onnx, tuple(quantisers), calibration)
     for name, node in quantisers.items():
         low, high = plain[name]
         if _feeds_convolution(node):
@@ -168,6 +169,15 @@ def take_ranges_again(network: Any, quantised: Any, calibration: Calibration) ->
         _set_range(node, *quantisable(low, high))
     model.validate_nodes_and_infer_types()
     return model
+
+
+@lru_cache(maxsize=1)
+def _ranges(onnx: Path, names: tuple[str, ...], calibration: Calibration) -> tuple[Ranges, Ranges]:
+    """The ranges over plain and over varied images; weights of 8 bits and of 7 have the same."""
+    plain, varied = (
+        channel_ranges(onnx, names, images) for images in (calibration.plain, calibration.varied)
+    )
+    return plain, varied
 
 
 def _feeds_convolution(quantiser: Any) -> bool:
@@ -184,36 +194,6 @@ def _activation_quantisers(model: Any) -> Iterator[tuple[str, Any]]:
             source = node.input_value(0).get_node()
             if source.get_type_name() != "Constant":
                 yield source.get_friendly_name(), node
-
-
-def channel_ranges(
-    network: Any, names: list[str], images: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Lowest and highest value of every channel at some nodes, each float32 (1, C, 1, 1)."""
-    watched = network.clone()
-    nodes = {node.get_friendly_name(): node for node in watched.get_ordered_ops()}
-    over = np.array([0, 2, 3])
-    results = [
-        ops.result(reduce(nodes[name].output(0), over, keep_dims=True))
-        for name in names
-        for reduce in (ops.reduce_min, ops.reduce_max)
-    ]
-    model = core().compile_model(
-        openvino.Model(results, watched.get_parameters()),
-        "CPU",
-        {"INFERENCE_PRECISION_HINT": "f32"},
-    )
-    request = model.create_infer_request()
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for start in range(0, len(images), BATCH):
-        request.infer([images[start : start + BATCH]])
-        for index, name in enumerate(names):
-            low = request.get_output_tensor(2 * index).data.copy()
-            high = request.get_output_tensor(2 * index + 1).data.copy()
-            if name in found:
-                low, high = np.minimum(low, found[name][0]), np.maximum(high, found[name][1])
-            found[name] = low, high
-    return found
 
 
 def widened(

@@ -15,6 +15,8 @@ from service.network.bundle import SpeedTable
 
 PARITY = "parity.json"
 PAGE = "parity.html"
+MEASURED = (PARITY, PAGE)
+"""What another machine measures otherwise."""
 
 
 def write_records(
@@ -41,6 +43,7 @@ def write_records(
         },
         "between_batch_sizes": {one.variant.name: one.between_batches for one in tried},
         "drift": {one.variant.name: [found.as_json() for found in one.drift] for one in tried},
+        "emulated": {one.variant.name: one.emulated for one in tried if one.emulated},
         "kept_out": kept_out,
     }
     (folder / PARITY).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -60,7 +60,8 @@ def run_eager(network: torch.nn.Module, pixels: np.ndarray) -> EagerAnswer:
     the logits are picked up on their way through it, not computed a second time.
 
     Args:
-        network: From `eager_network`.
+        network: From `eager_network`; its numbers may be of another type, and then so are the
+            outputs.
         pixels: float32 (N, 1, 224, 224) in [0, 1], dense tissue bright.
 
     Raises:
@@ -75,6 +76,7 @@ def run_eager(network: torch.nn.Module, pixels: np.ndarray) -> EagerAnswer:
     # process. The range is certain here, and the guess is wrong for dark or bright images.
     library.utils.warning_log["norm_check"] = True
     scaled = torch.from_numpy(library.utils.normalize(pixels, maxval=1.0))
+    scaled = scaled.to(next(network.parameters()).dtype)
     blocks = network.features
     # Of the last layer the ReLU is a function, so what passes is before it; another ReLU behind
     # that of a transition changes nothing.

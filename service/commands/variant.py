@@ -16,7 +16,9 @@ bundle_option = click.option(
 _RUNTIME = click.option(
     "--runtime", help="onnxruntime, openvino or torchscript [default: the bundle's]."
 )
-_PRECISION = click.option("--precision", help="float32, bfloat16 or int8 [default: the bundle's].")
+_PRECISION = click.option(
+    "--precision", help="float32, bfloat16, int8 or int8w7 [default: the bundle's]."
+)
 site_option = click.option(
     "--site",
     type=click.Path(path_type=Path, dir_okay=False),

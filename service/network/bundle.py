@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -63,7 +64,7 @@ class Variant(_Record):
     golden_tolerance: float = Field(
         description="Largest |probability difference| that the golden pair may show at start-up."
     )
-    needs: Literal["vnni", "bf16"] | None = Field(
+    needs: Literal["avx2", "vnni", "bf16"] | None = Field(
         default=None, description="Instruction set that the processor must have."
     )
 
@@ -113,6 +114,9 @@ class Manifest(_Record):
     outputs: dict[str, object]
     weights: WeightsRecord
     files: dict[str, FileRecord]
+    measured: tuple[str, ...] = Field(
+        (), description="Files that another machine writes otherwise, left out of the version."
+    )
     variants: tuple[Variant, ...]
     chosen: str
     ranking: tuple[str, ...] = Field(
@@ -180,9 +184,18 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def bundle_version(weights_sha256: str, files: dict[str, FileRecord]) -> str:
-    """Name a bundle by its content: the weights' digest and every file's, in 12 digits."""
-    lines = [weights_sha256, *(f"{name} {files[name].sha256}" for name in sorted(files))]
+def bundle_version(
+    weights_sha256: str, files: dict[str, FileRecord], measured: Collection[str] = ()
+) -> str:
+    """Name a bundle by its content, in 12 digits.
+
+    Args:
+        weights_sha256: Digest of the weights.
+        files: All files.
+        measured: Those of them that do not count, because no answer depends on them.
+    """
+    counted = sorted(set(files).difference(measured))
+    lines = [weights_sha256, *(f"{name} {files[name].sha256}" for name in counted)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
@@ -234,7 +247,9 @@ def _hold_together(manifest: Manifest, path: Path) -> None:
         raise BundleRefused(f"{path}: no digest is recorded for {missing[0]}")
     if any(Path(name).name != name for name in manifest.files):
         raise BundleRefused(f"{path}: a file lies outside the bundle")
-    version = bundle_version(manifest.weights.sha256, manifest.files)
+    if served := needed.intersection(manifest.measured):
+        raise BundleRefused(f"{path}: {sorted(served)[0]} is served and not counted in the version")
+    version = bundle_version(manifest.weights.sha256, manifest.files, manifest.measured)
     if version != manifest.version:
         raise BundleRefused(
             f"{path}: the version is {manifest.version}, but these weights and files "

@@ -46,10 +46,11 @@ def measure_ceiling(precision: Precision, threads: int) -> Ceiling:
     right = rng.uniform(-1, 1, (SIDE, SIDE)).astype(np.float32)
     left = ops.parameter([SIDE, SIDE], np.float32, name="left")
     factors = [left, ops.constant(right)]
-    if precision == "int8":
+    eight_bits = precision in ("int8", "int8w7")
+    if eight_bits:
         factors = [_quantised(factors[0], 256), _quantised(factors[1], 255)]
     product = ops.matmul(factors[0], factors[1], False, False)
-    if precision == "int8":  # or writing float32 results would be most of the time
+    if eight_bits:  # or writing float32 results would be most of the time
         product = _quantised(ops.relu(product), 256)
     model = openvino.Model([ops.result(product)], [left])
     hint = "bf16" if precision == "bfloat16" else "f32"

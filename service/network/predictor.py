@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from functools import cached_property
 
 import numpy as np
 
-from service.errors import InferenceFailed
+from service.errors import BundleRefused, InferenceFailed
 from service.network.answer import ImageAnswer, ModelAnswer, Prediction, image_answer, model_answer
 from service.network.answer import prediction as put_together
 from service.network.bundle import Bundle, Manifest, open_bundle
 from service.network.gate import Gate, Judgement, open_gate, require_chest_radiograph
 from service.network.runtime import Runtime, open_runtime
-from service.network.runtime.selection import select
+from service.network.runtime.selection import Selection, select
 from service.network.scores import findings
 from service.network.site import Site, open_site
 from service.network.variant_speed import choice_warning
@@ -25,6 +26,8 @@ from service.radiograph.preprocess import ModelInput
 from service.radiograph.radiograph import Source
 from service.radiograph.reader import RadiographReader, reader
 from service.settings import Settings, bundle_folder
+
+log = logging.getLogger("cxr.predict")
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,15 +175,7 @@ def open_predictor(settings: Settings) -> Predictor:
     """
     bundle: Bundle = open_bundle(bundle_folder(settings))
     site = open_site(settings.site, bundle.manifest) if settings.site else None
-    chosen = select(bundle.manifest, settings.runtime, settings.precision, settings.device)
-    runtime = open_runtime(
-        bundle,
-        chosen.variant,
-        settings.threads,
-        settings.device,
-        settings.streams,
-        settings.max_batch,
-    )
+    chosen, runtime = _open_selected(bundle, settings)
     return Predictor(
         model_answer(bundle.manifest, chosen.variant),
         runtime,
@@ -190,3 +185,30 @@ def open_predictor(settings: Settings) -> Predictor:
         chosen.note,
         site,
     )
+
+
+def _open_selected(bundle: Bundle, settings: Settings) -> tuple[Selection, Runtime]:
+    """Load the selected variant; where it fails and was not asked for, the next.
+
+    Raises:
+        BundleRefused: What was asked for fails, or everything does.
+    """
+    failed: dict[str, str] = {}
+    while True:
+        chosen = select(
+            bundle.manifest, settings.runtime, settings.precision, settings.device, failed
+        )
+        try:
+            return chosen, open_runtime(
+                bundle,
+                chosen.variant,
+                settings.threads,
+                settings.device,
+                settings.streams,
+                settings.max_batch,
+            )
+        except BundleRefused as fault:
+            if settings.runtime is not None or settings.precision is not None:
+                raise
+            log.error("%s; the next variant is tried", fault.message)
+            failed[chosen.variant.name] = fault.message

@@ -1,6 +1,10 @@
 """Export: proof before publication, all or nothing."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +13,21 @@ import torch
 
 from export.bundle.build import export_bundle
 from export.bundle.check_images import folder, phantoms
+from export.bundle.emulation import emulate
 from export.bundle.graphs import ONNX
 from export.bundle.network import ExportableNetwork
 from export.bundle.parity import BATCH_SIZES, Deviation, compare, eager_reference
 from export.bundle.publish import bento_tag, publish, register, staging
 from export.bundle.record import PARITY
+from export.bundle.speed import with_unmeasured
+from export.bundle.variants import PREFERENCE
 from export.checkpoints.eager import eager_network, run_eager
 from export.checkpoints.weights import load_weights
+from export.demo.phantom import make_phantom
 from export.errors import ParityFailed
 from service.network.bundle import Manifest, open_bundle, read_manifest
-from service.network.runtime import Outputs
+from service.network.runtime import Outputs, load_runtime, unavailable_reason
+from service.network.scores import sigmoid
 
 
 def test_the_exportable_network_answers_as_the_library_does(network):
@@ -52,6 +61,60 @@ def test_the_golden_pair_is_the_librarys_own_answer(demo_bundle):
     pixels, logits = open_bundle(demo_bundle).golden_pair()
     theirs = run_eager(eager_network(load_weights("demo")), pixels).logits
     np.testing.assert_allclose(logits, theirs, atol=1e-5)
+
+
+def test_another_processor_exports_the_same_bundle(demo_bundle, tmp_path):
+    """A machine without VNNI and bfloat16 publishes the same variants in files of the same bytes,
+    so under the same version; parity.json says which it emulated."""
+    flags = tmp_path / "cpuinfo"
+    flags.write_text("model name\t: Old\nflags\t\t: sse4_1 fma avx2\n")
+    hidden = ["unshare", "--mount", "--map-root-user"]
+    if not shutil.which("unshare") or subprocess.run([*hidden, "true"], check=False).returncode:
+        pytest.skip("no mount namespace can be had here, in which to hide the processor's flags")
+    script = f'mount --bind {flags} /proc/cpuinfo && exec "$@"'
+    command = [Path(sys.executable).with_name("cxr"), "export", "--weights", "demo"]
+    subprocess.run(
+        [*hidden, "sh", "-c", script, "sh", *command, "--out", tmp_path],
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "BENTOML_HOME": str(tmp_path / "bentoml")},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    theirs, ours = read_manifest(tmp_path / "demo"), read_manifest(demo_bundle)
+    assert theirs.speed.machine.processor == "Old"
+    assert theirs.version == ours.version
+    names = [variant.name for variant in ours.variants]
+    assert [variant.name for variant in theirs.variants] == names
+    assert set(theirs.ranking) == set(ours.ranking) == set(names) - {"torchscript-float32"}
+    assert theirs.chosen == "openvino-int8"
+    emulated = json.loads((tmp_path / "demo" / PARITY).read_text())["emulated"]
+    assert set(emulated) == {"openvino-int8", "openvino-bfloat16"}
+
+
+def test_what_is_not_measured_is_ranked_behind_what_is_preferred_to_it():
+    """A variant without a figure stands behind the next better one of its kind, or at the front."""
+    names = ("onnxruntime-float32", "openvino-float32", *PREFERENCE[:3])
+    measured = ("openvino-int8w7", "onnxruntime-float32", "openvino-float32")
+    expected = (*PREFERENCE[:3], "onnxruntime-float32", "openvino-float32")
+    assert with_unmeasured(measured, names) == expected
+    fast = ("openvino-bfloat16", "openvino-int8", "openvino-float32", "onnxruntime-float32")
+    assert with_unmeasured(fast, names) == (*fast[:2], "openvino-int8w7", *fast[2:])
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"), [("int8", 0.005), ("int8w7", 0.005), ("bfloat16", 0.01)]
+)
+def test_an_emulated_variant_answers_nearly_as_the_processor_does(demo_bundle, name, bound):
+    """What a processor has no instructions for is held against the library by the same numbers, but
+    for how sums are rounded."""
+    variant = read_manifest(demo_bundle).variant("openvino", name)
+    if reason := unavailable_reason(variant):
+        pytest.skip(reason)
+    pixels = np.stack([make_phantom(seed, opacity=seed % 2 == 0).pixels for seed in range(4)])
+    runtime, _ = emulate(demo_bundle, variant, eager_network(load_weights("demo")))
+    native = load_runtime(demo_bundle, variant, threads=1)
+    emulated, real = (sigmoid(one.run(pixels[:, None]).logits) for one in (runtime, native))
+    pneumonia = read_manifest(demo_bundle).labels.index("Pneumonia")
+    assert np.abs(emulated - real)[:, pneumonia].max() <= bound
 
 
 class _Shifted:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from export.demo.phantom import make_phantom
+from service.network.bundle import read_manifest
 from service.network.runtime.openvino_core import core
 from service.network.runtime.split_graph import read_split
 
@@ -22,13 +23,12 @@ def averages(model) -> list[int]:
     return [op.shape[0] for op in ops if op.get_type_name() == "AvgPool"]
 
 
-@pytest.mark.parametrize("name", ["openvino-float32", "openvino-int8"])
+@pytest.mark.parametrize("name", ["openvino-float32", "openvino-int8", "openvino-int8w7"])
 @pytest.mark.parametrize("piece", [1, 2])
-def test_outputs_stay_as_they_are_bit_for_bit(complete_bundle, batch, name, piece):
+def test_outputs_stay_as_they_are_bit_for_bit(demo_bundle, batch, name, piece):
     """Cut into pieces up to the first average and whole from there on, a batch gets the logits and
     maps that it gets uncut, on any processor."""
-    variant = complete_bundle.manifest.variant(*name.split("-"))
-    path = complete_bundle.folder / variant.files[0]
+    path = demo_bundle / read_manifest(demo_bundle).variant(*name.split("-")).files[0]
     cut, whole = (read_split(path, SIZE, at_once) for at_once in (piece, SIZE))
     assert averages(whole) == [SIZE] * 3
     assert averages(cut) == [piece] * (SIZE // piece) + [SIZE] * 2

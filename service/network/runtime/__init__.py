@@ -89,7 +89,7 @@ _MODULES = {
 }
 PRECISIONS = {
     "onnxruntime": ("float32",),
-    "openvino": ("float32", "bfloat16", "int8"),
+    "openvino": ("float32", "bfloat16", "int8", "int8w7"),
     "torchscript": ("float32",),
 }
 """What each runtime's file knows how to run."""

@@ -9,15 +9,17 @@ from typing import Literal
 
 CPUINFO = Path("/proc/cpuinfo")
 
-Instructions = Literal["vnni", "bf16"]
+Instructions = Literal["avx2", "vnni", "bf16"]
 """Instruction sets that a variant may need, by the names that a manifest uses."""
 
 _FLAGS: dict[Instructions, frozenset[str]] = {
+    "avx2": frozenset({"avx2"}),
     "vnni": frozenset({"avx512_vnni", "avx_vnni", "amx_int8"}),
     "bf16": frozenset({"avx512_bf16", "amx_bf16"}),
 }
 
 _WORDS: dict[Instructions, str] = {
+    "avx2": "AVX2, without which 8-bit products are slower than float32",
     "vnni": "VNNI (avx512_vnni, avx_vnni or amx_int8), without which 8-bit products saturate",
     "bf16": "bfloat16 (avx512_bf16 or amx_bf16), without which it is emulated or ignored",
 }

@@ -20,7 +20,7 @@ from service.settings import Device
 
 _DEVICES: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 
-_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32", "int8w7": "f32"}
 """What arithmetic outside 8-bit layers is done in. Left unsaid, OpenVINO picks bfloat16 wherever
 the processor has it, and a float32 variant would not be one."""
 
@@ -42,7 +42,7 @@ image in four than alone and 10 % less in eight (int8, in pieces), and what surr
 image the less the more of them share it: at 32 clients the service went from 0.98 to 1.05 of what
 the quickest peer does (`bench/peers`) with eight, the pieces and less work beside each answer."""
 
-_PIECES = {"float32": 1, "bfloat16": 1, "int8": 2}
+_PIECES = {"float32": 1, "bfloat16": 1, "int8": 2, "int8w7": 2}
 """Images that go through the first layers together (`service.network.runtime.split_graph`). In 8
 bits two are quickest: 1 % more images a second than uncut in batches of four, 5 % in batches of
 eight. Else it is one: 7 % more in float32, 3 % in bfloat16, both in batches of four."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from service.errors import BundleRefused
 from service.network.bundle import Manifest, Variant
@@ -28,12 +30,20 @@ def select(
     runtime: str | None = None,
     precision: str | None = None,
     device: Device = "cpu",
+    failed: Mapping[str, str] = MappingProxyType({}),
 ) -> Selection:
     """Select the requested variant, or the fastest recorded one that can run here.
 
     A runtime or precision that was asked for is never replaced by another one. Without one, a
     processor that lacks an instruction set (or a device on which the choice cannot run) gets the
     next variant of the bundle's ranking, and the selection says so.
+
+    Args:
+        manifest: Of the bundle.
+        runtime: That was asked for.
+        precision: That was asked for.
+        device: What to run on.
+        failed: Variants that are not to be trusted here, with the reason.
 
     Raises:
         BundleRefused: No variant fits, or none of those that fit can run here.
@@ -50,7 +60,7 @@ def select(
         fitting = _ranked(manifest)
     reasons: list[str] = []
     for variant in fitting:
-        reason = unavailable_reason(variant, device)
+        reason = failed.get(variant.name) or unavailable_reason(variant, device)
         if reason is None:
             note = None
             if reasons and not asked:
