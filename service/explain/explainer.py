@@ -99,8 +99,12 @@ class TracedExplainer:
         patient_orientation: tuple[str, str] | None = None,
         measure_faithfulness: bool = False,
         exposure: Sequence[Reason] = (),
+        served_map: ClassMap | None = None,
+        judgement: Judgement | None = None,
     ) -> tuple[Explanation, Judgement]:
         """Explain one score, and say how unusual the image is.
+
+        With a served map and judgement the network is not run a second time.
 
         Args:
             model_input: What the network sees.
@@ -110,13 +114,15 @@ class TracedExplainer:
             patient_orientation: DICOM Patient Orientation (0020,0020), where known.
             measure_faithfulness: Also blur and score again: ten more passes.
             exposure: What is unusual about exposure, contrast and border.
+            served_map: The map that came with the prediction; made here where left out.
+            judgement: As served; judged by the features of the map's pass where left out.
 
         Raises:
             Unprocessable: With the code `not_a_chest_radiograph`: it is far from every reference.
             InferenceFailed: The network gave no finite answer.
         """
-        (class_map,) = self.maps([model_input], [request])
-        judgement = self.gate.judge(class_map.features, exposure)
+        class_map = served_map or self.maps([model_input], [request])[0]
+        judgement = judgement or self.gate.judge(class_map.features, exposure)
         require_chest_radiograph(judgement)
         found = explanation(
             request,

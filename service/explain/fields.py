@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from service.errors import MalformedRequest, Unprocessable
+from service.explain.cam.class_map import CAM, LAST_LAYER, ClassMap
 from service.explain.drawing.heat_map import OPACITY
 from service.network.answer import PNEUMONIA
+from service.network.gate import Judgement
 
 
 def _true_or_false(value: object) -> object:
@@ -58,6 +61,10 @@ class ExplainFields(BaseModel):
     )
 
 
+_Row = Annotated[tuple[float, ...], Field(min_length=7, max_length=7)]
+_Grid = Annotated[tuple[_Row, ...], Field(min_length=7, max_length=7)]
+
+
 class ServedPrediction(BaseModel):
     """The served prediction that the explainer is to explain."""
 
@@ -66,6 +73,19 @@ class ServedPrediction(BaseModel):
     logit: float
     runtime: str
     precision: str
+    activation_map: _Grid | None = Field(
+        None, description="The target's class activation map; None where another map is wanted."
+    )
+    judgement: Judgement | None = Field(
+        None, description="How unusual the image is; None without a map, whose pass says it anew."
+    )
+
+    @property
+    def class_map(self) -> ClassMap | None:
+        """The map that came with the prediction."""
+        if self.activation_map is None:
+            return None
+        return ClassMap(CAM, LAST_LAYER, np.array(self.activation_map, np.float32), self.logit)
 
 
 SERVED_PREDICTION_HEADER = "x-cxr-served"

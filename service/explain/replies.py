@@ -232,6 +232,8 @@ def _explain(
         patient_orientation=directions(framed.radiograph.source.orientation),
         measure_faithfulness=measure_faithfulness,
         exposure=framed.reasons,
+        served_map=served.class_map if served else None,
+        judgement=served.judgement if served else None,
     )
     variant = (
         manifest.variant(served.runtime, served.precision)

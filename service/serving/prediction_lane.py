@@ -17,7 +17,7 @@ import numpy as np
 
 from service.errors import CxrError, DeadlineExceeded, Overloaded, Unavailable
 from service.explain.answer import ExplanationAnswer, explanation_answer
-from service.explain.cam.class_map import class_activation_map
+from service.explain.cam.class_map import CAM, class_activation_map
 from service.explain.cam.request import MapRequest
 from service.explain.explanation import explanation
 from service.explain.fields import ServedPrediction
@@ -377,13 +377,18 @@ class PredictionLane:
         )
 
     def served(self, scored: Scored, request: MapRequest) -> ServedPrediction:
-        """The served prediction, for the explainer."""
+        """The served prediction, for the explainer; with its map where that is the one wanted."""
         model = self._predictor.model
-        return ServedPrediction(
+        served = ServedPrediction(
             logit=float(scored.row.logits[request.output]),
             runtime=model.runtime,
             precision=model.precision,
         )
+        if request.method != CAM:
+            return served
+        class_map = class_activation_map(scored.row.cams, scored.row.logits, request.output)
+        rows = tuple(tuple(row) for row in class_map.values.tolist())
+        return served.model_copy(update={"activation_map": rows, "judgement": scored.judgement})
 
     def _draw(self, image: Image, claim: Claim) -> bytes:
         """Draw a preview; in a decoder's thread."""
