@@ -96,7 +96,7 @@ def check(file: Path) -> None:
     queue = _queue(config)
     failed = False
     try:
-        model = ServiceClient(config.node, config.objects).model()
+        model = ServiceClient(config.node).model()
         click.echo(f"service: {model.name} {model.version} answers")
     except ServiceDown as fault:
         click.echo(f"service: {fault.why}", err=True)

@@ -74,10 +74,12 @@ class ServedPrediction(BaseModel):
     runtime: str
     precision: str
     activation_map: _Grid | None = Field(
-        None, description="The target's class activation map; None where another map is wanted."
+        default=None,
+        description="The target's class activation map; None where another map is wanted.",
     )
     judgement: Judgement | None = Field(
-        None, description="How unusual the image is; None without a map, whose pass says it anew."
+        default=None,
+        description="How unusual the image is; None without a map, whose pass says it anew.",
     )
 
     @property

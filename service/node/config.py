@@ -58,7 +58,7 @@ class Node(_Table):
     target: str = "Pneumonia"
     method: str = "cam"
     refused: Literal["nothing", "report"] = "nothing"
-    scorers: int = Field(2, ge=1, le=64)
+    scorers: int = Field(4, ge=1, le=64)
     deadline_seconds: float = Field(90.0, gt=0, le=600)
     attempts: int = Field(8, ge=1, le=100)
     max_associations: int = Field(16, ge=1, le=1000)
@@ -106,6 +106,7 @@ class Destination(_Table):
     api_key_file: Path | None = None
     tls: Tls | None = None
     storage_commitment: bool = False
+    connections: int = Field(2, ge=1, le=16)
     timeout_seconds: float = Field(30.0, gt=0, le=600)
     give_up_seconds: float = Field(3 * 86_400.0, gt=0)
 
@@ -145,21 +146,6 @@ class NodeConfig(_Table):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two destinations have the name {twice[0]}")
         return self
-
-    @property
-    def objects(self) -> tuple[str, ...]:
-        """What the service is asked for, as the field `objects` of /explain names it.
-
-        A DICOM peer may take no Comprehensive 3D SR, which is known when it is asked: the poorer
-        kinds are made beside it, a few kilobytes each.
-        """
-        wanted = ["json"]
-        for each in self.destination:
-            if "sr" in each.kinds:
-                wanted += ["sr", "enhanced-sr", "basic-text-sr"] if each.kind == "dimse" else ["sr"]
-            if "sc" in each.kinds:
-                wanted.append("sc")
-        return tuple(dict.fromkeys(wanted))
 
 
 def read_config(path: Path) -> NodeConfig:

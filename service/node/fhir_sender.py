@@ -22,6 +22,7 @@ class FhirSender:
 
     def __init__(self, destination: Destination, queue: Queue) -> None:
         self._queue = queue
+        self.files: tuple[str, ...] = ("json",)
         self._url = str(destination.url).rstrip("/")
         self._client = http_client(destination)
 

@@ -23,6 +23,7 @@ class FolderSender:
     def __init__(self, destination: Destination, queue: Queue) -> None:
         if destination.folder is None:
             raise ValueError("the destination has no folder")
+        self.files: tuple[str, ...] = destination.objects
         self._folder = destination.folder
         self._queue = queue
 

@@ -26,13 +26,18 @@ class Later:
 
 
 @dataclass(frozen=True)
+class Unmade:
+    """It would be taken in a form that was not made of it: its image is scored once more."""
+
+
+@dataclass(frozen=True)
 class Never:
     """It will never be taken."""
 
     reason: str
 
 
-Ending = Arrived | Promised | Later | Never
+Ending = Arrived | Promised | Later | Unmade | Never
 
 
 class Unreachable(Exception):
@@ -40,10 +45,16 @@ class Unreachable(Exception):
 
 
 class Sender(Protocol):
-    """Delivers results to one destination."""
+    """Delivers results to one destination; called from several threads."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Kinds of files that the destination takes, as the field `objects` names them."""
 
     def send(self, deliveries: list[Delivery]) -> dict[Delivery, Ending]:
         """Deliver; what is missing in the answer was not tried.
+
+        Without deliveries it closes what it kept open and has not used of late.
 
         Raises:
             Unreachable: Nothing can be delivered at present.

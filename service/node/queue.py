@@ -253,6 +253,14 @@ class Queue:
                 (time.time() + seconds, reason, key),
             )
 
+    def score_again(self, key: str) -> None:
+        """Have an instance's results made once more; what was delivered stays delivered."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE instances SET state = 'received', due = ?, finished = NULL WHERE id = ?",
+                (time.time(), key),
+            )
+
     def bury(self, key: str, reason: str) -> None:
         """End an instance for good."""
         with self._transaction() as database:
@@ -277,26 +285,28 @@ class Queue:
             for key, kind, tries, created in rows
         ]
 
-    def deliver(self, destination: str, delivery: Delivery) -> None:
-        """A delivery has arrived."""
-        self._end_delivery(destination, delivery, "delivered", "")
+    def deliver(self, destination: str, *deliveries: Delivery) -> None:
+        """Deliveries have arrived."""
+        self._end_deliveries(destination, deliveries, "delivered", "")
 
     def bury_delivery(self, destination: str, delivery: Delivery, reason: str) -> None:
         """A delivery will never arrive."""
-        self._end_delivery(destination, delivery, "dead", reason)
+        self._end_deliveries(destination, (delivery,), "dead", reason)
 
-    def _end_delivery(self, destination: str, delivery: Delivery, state: str, reason: str) -> None:
+    def _end_deliveries(
+        self, destination: str, deliveries: Collection[Delivery], state: str, reason: str
+    ) -> None:
         now = time.time()
         with self._transaction() as database:
-            database.execute(
+            database.executemany(
                 "UPDATE deliveries SET state = ?, reason = ?, finished = ?, commitment = '' "
                 "WHERE id = ? AND destination = ? AND kind = ?",
-                (state, reason, now, delivery.id, destination, delivery.kind),
+                [(state, reason, now, each.id, destination, each.kind) for each in deliveries],
             )
-            database.execute(
+            database.executemany(
                 "UPDATE instances SET finished = ? WHERE id = ? AND NOT EXISTS (SELECT 1 FROM "
                 "deliveries WHERE id = ? AND state IN ('waiting', 'committing'))",
-                (now, delivery.id, delivery.id),
+                [(now, each.id, each.id) for each in deliveries],
             )
 
     def deliver_later(

@@ -53,11 +53,10 @@ class ServiceClient:
 
     Args:
         node: Where the service is, its key, the deadline.
-        objects: Which results.
     """
 
-    def __init__(self, node: Node, objects: tuple[str, ...]) -> None:
-        self._form = {"objects": ",".join(objects), "target": node.target, "method": node.method}
+    def __init__(self, node: Node) -> None:
+        self._form = {"target": node.target, "method": node.method}
         self._client = httpx.Client(
             base_url=node.service_url,
             headers=key_header(node.api_key_file),
@@ -65,8 +64,12 @@ class ServiceClient:
             limits=httpx.Limits(max_connections=node.scorers + 1),
         )
 
-    def results(self, file: bytes) -> dict[str, bytes]:
+    def results(self, file: bytes, objects: tuple[str, ...]) -> dict[str, bytes]:
         """The results for an image, by their kinds.
+
+        Args:
+            file: A DICOM file.
+            objects: The kinds, as the field `objects` of /explain names them.
 
         Raises:
             ServiceDown: The service takes nothing at present.
@@ -75,7 +78,9 @@ class ServiceClient:
         """
         try:
             answer = self._client.post(
-                "/explain", data=self._form, files={"image": ("image", file)}
+                "/explain",
+                data=self._form | {"objects": ",".join(objects)},
+                files={"image": ("image", file)},
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise ServiceDown("the service cannot be reached") from error

@@ -31,6 +31,7 @@ class StowSender:
 
     def __init__(self, destination: Destination, queue: Queue) -> None:
         self._queue = queue
+        self.files: tuple[str, ...] = destination.objects
         self._url = str(destination.url).rstrip("/")
         self._client = http_client(destination)
 

@@ -12,19 +12,31 @@ from service.errors import CxrError
 from service.explain.dicom.study import source_header
 from service.explain.dicom.text_report import not_analysed_report
 from service.node.audit import SERIOUS, SUCCESS, audit
+from service.node.claims import Claims
 from service.node.config import Destination, NodeConfig
-from service.node.outcomes import Arrived, Ending, Later, Never, Promised, Sender, Unreachable
+from service.node.outcomes import (
+    Arrived,
+    Ending,
+    Later,
+    Never,
+    Promised,
+    Sender,
+    Unmade,
+    Unreachable,
+)
 from service.node.queue import Delivery, Instance, Queue
 from service.node.senders import sender
 from service.node.service_client import Refused, ServiceClient, ServiceDown, ServiceFailed
 
 log = logging.getLogger("cxr.node.worker")
 
-_IDLE_SECONDS = 0.2
+_IDLE_SECONDS = 0.1
+"""After which an idle thread looks for work that another process brought."""
+
 _LONGEST_WAIT = 300.0
 _COMMITMENT_SECONDS = 600.0
 _BATCH = 20
-"""Deliveries of one association."""
+"""Deliveries that a thread takes at one time."""
 
 
 def backoff(attempts: int) -> float:
@@ -33,7 +45,7 @@ def backoff(attempts: int) -> float:
 
 
 class Worker:
-    """Threads that score, and one thread a destination, so that none waits for another.
+    """Threads that score, and threads of each destination, so that none waits for another.
 
     Args:
         config: What to do.
@@ -43,10 +55,12 @@ class Worker:
     def __init__(self, config: NodeConfig, queue: Queue) -> None:
         self._config = config
         self._queue = queue
-        self._service = ServiceClient(config.node, config.objects)
+        self._service = ServiceClient(config.node)
         self._stopped = threading.Event()
-        self._claims = threading.Lock()
-        self._claimed: set[str] = set()
+        self._claims = Claims()
+        self._deliveries = [
+            _Deliveries(each, config, queue, self._stopped) for each in config.destination
+        ]
         self._down = 0
         self._paused_until = 0.0
 
@@ -54,17 +68,15 @@ class Worker:
         """Work until `stop` is called."""
         self._queue.remove_unfinished("results")
         work: list[Callable[[], None]] = [self._score_until_stopped] * self._config.node.scorers
-        work += [
-            _DeliveryLoop(each, self._config, self._queue, self._stopped).run
-            for each in self._config.destination
-        ]
+        for each in self._deliveries:
+            work += [each.run] * each.connections
         threads = [threading.Thread(target=each, daemon=True) for each in work]
-        for each in threads:
-            each.start()
+        for thread in threads:
+            thread.start()
         while not self._stopped.wait(10.0):
             self._queue.clean(self._config.node.keep_seconds, self._config.node.remember_days)
-        for each in threads:
-            each.join(self._config.node.drain_seconds)
+        for thread in threads:
+            thread.join(self._config.node.drain_seconds)
 
     def stop(self) -> None:
         """End after what is in work."""
@@ -76,29 +88,32 @@ class Worker:
             if wait > 0:
                 self._stopped.wait(wait)
                 continue
-            instance = self._claim()
-            if instance is None:
+            with self._claims.take(
+                self._queue.due_for_scoring, lambda each: each.id, 1, 1
+            ) as claimed:
+                for instance in claimed:
+                    self._try_to_score(instance)
+            if not claimed:
                 self._stopped.wait(_IDLE_SECONDS)
-                continue
-            try:
-                self._score(instance)
-            except (sqlite3.OperationalError, OSError):  # the disk is full
-                log.exception("the queue cannot be written")
-                self._stopped.wait(5.0)
-            except Exception:  # a fault of this program shall not end the thread
-                log.exception("an instance could not be worked on")
-                self._retry(instance, "a fault of the node")
-            finally:
-                with self._claims:
-                    self._claimed.discard(instance.id)
 
-    def _claim(self) -> Instance | None:
-        with self._claims:
-            for each in self._queue.due_for_scoring(self._config.node.scorers + 1):
-                if each.id not in self._claimed:
-                    self._claimed.add(each.id)
-                    return each
-        return None
+    def _try_to_score(self, instance: Instance) -> None:
+        try:
+            self._score(instance)
+        except (sqlite3.OperationalError, OSError):  # the disk is full
+            log.exception("the queue cannot be written")
+            self._stopped.wait(5.0)
+        except Exception:  # a fault of this program shall not end the thread
+            log.exception("an instance could not be worked on")
+            self._retry(instance, "a fault of the node")
+
+    def _objects(self) -> tuple[str, ...]:
+        """What the service is asked for.
+
+        A DICOM peer may take no Comprehensive 3D SR. Until that is known, the poorer kinds are made
+        beside it, a few kilobytes each.
+        """
+        wanted = [kind for each in self._deliveries for kind in each.sender.files]
+        return tuple(dict.fromkeys(wanted)) or ("json",)
 
     def _score(self, instance: Instance) -> None:
         try:
@@ -107,7 +122,7 @@ class Worker:
             self._bury(instance, "its file is gone")
             return
         try:
-            results = self._service.results(file)
+            results = self._service.results(file, self._objects())
             self._up()
         except ServiceDown as fault:
             self._pause(fault)
@@ -124,6 +139,11 @@ class Worker:
             results["fhir"] = _fhir(file, results["json"])
         results.pop("json", None)
         self._queue.score(instance.id, results, deliveries)
+        self._wake_senders()
+
+    def _wake_senders(self) -> None:
+        for each in self._deliveries:
+            each.fresh.set()
 
     def _refuse(self, instance: Instance, file: bytes, fault: Refused) -> None:
         results: dict[str, bytes] = {}
@@ -140,6 +160,7 @@ class Worker:
         ]
         log.info("the service refuses an instance", extra={"code": fault.code, "id": instance.id})
         self._queue.refuse(instance.id, f"{fault.code}: {fault.message}", results, deliveries)
+        self._wake_senders()
 
     def _report_refusal(self, file: bytes, fault: Refused) -> dict[str, bytes]:
         model, source = self._service.model(), source_header(file)
@@ -182,8 +203,14 @@ def _fhir(file: bytes, answer: bytes) -> bytes:
     ).encode()
 
 
-class _DeliveryLoop:
-    """Delivers to one destination until it is stopped."""
+class _Deliveries:
+    """Delivers to one destination, in several threads, until it is stopped.
+
+    Attributes:
+        sender: To that destination.
+        connections: Threads that may run.
+        fresh: Set when there is something new to deliver.
+    """
 
     def __init__(
         self, to: Destination, config: NodeConfig, queue: Queue, stopped: threading.Event
@@ -192,32 +219,51 @@ class _DeliveryLoop:
         self._node = config.node
         self._queue = queue
         self._stopped = stopped
-        self._sender: Sender = sender(to, config.node, queue)
+        self._claims = Claims()
         self._failures = 0
+        self.sender: Sender = sender(to, config.node, queue)
+        self.connections = to.connections
+        self.fresh = threading.Event()
 
     def run(self) -> None:
+        """Deliver in this thread."""
         while not self._stopped.is_set():
             try:
                 wait = self._deliver()
             except sqlite3.OperationalError:  # the disk is full
                 log.exception("the queue cannot be written", extra={"to": self._to.name})
                 wait = 5.0
-            self._stopped.wait(wait)
+            if wait == _IDLE_SECONDS:
+                self.fresh.wait(wait)
+                self.fresh.clear()
+            else:
+                self._stopped.wait(wait)
 
     def _deliver(self) -> float:
         """Deliver what is due; how long to wait then."""
         self._send_uncommitted_again()
-        due = self._queue.due_for_delivery(self._to.name, _BATCH)
-        if not due:
-            return _IDLE_SECONDS
+        with self._claims.take(
+            lambda limit: self._queue.due_for_delivery(self._to.name, limit),
+            lambda each: (each.id, each.kind),
+            self.connections,
+            _BATCH,
+        ) as due:
+            return self._send(due)
+
+    def _send(self, due: list[Delivery]) -> float:
         try:
-            endings = self._sender.send(due)
+            endings = self.sender.send(due)
         except Unreachable as fault:
             return self._unreachable(due, str(fault))
         except Exception:  # of one result that cannot be read, or of this program
             log.exception("a delivery could not be worked on", extra={"to": self._to.name})
             endings = {each: Later("a fault of the node") for each in due}
+        if not due:
+            return _IDLE_SECONDS
         self._failures = 0
+        arrived = [each for each, ending in endings.items() if isinstance(ending, Arrived)]
+        if arrived:
+            self._queue.deliver(self._to.name, *arrived)
         for delivery, ending in endings.items():
             self._note(delivery, ending)
         for delivery in due[: len(due) if not endings else 0]:
@@ -235,10 +281,11 @@ class _DeliveryLoop:
 
     def _note(self, delivery: Delivery, ending: Ending) -> None:
         name = self._to.name
-        if isinstance(ending, Arrived):
-            self._queue.deliver(name, delivery)
-        elif isinstance(ending, Promised):
-            pass  # the answer may have come already
+        if isinstance(ending, Arrived | Promised):
+            pass  # noted; of what is promised the answer may have come already
+        elif isinstance(ending, Unmade):
+            self._queue.deliver_later(name, delivery, backoff(delivery.attempts), "made once more")
+            self._queue.score_again(delivery.id)
         elif isinstance(ending, Never):
             self._bury(delivery, ending.reason)
         elif time.time() - delivery.created > self._to.give_up_seconds:
