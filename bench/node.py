@@ -23,6 +23,7 @@ from typing import Any
 
 import click
 import httpx
+import psutil
 import pydicom
 import uvicorn
 from pynetdicom import AE, _config
@@ -34,7 +35,7 @@ from starlette.routing import Route
 
 from bench.machine import machine
 from bench.pacs import Node, Pacs, dimse, missing_tools, node_running, running, stow, wait_for
-from bench.processes import Served, free_port, serving
+from bench.processes import EXPLAINER, PREDICTION, Served, free_port, serving
 from bench.radiographs import named, radiographs
 
 _config.LOG_HANDLER_LEVEL = "none"
@@ -323,6 +324,7 @@ def speed(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
         with running(pacs), node_running(node):
             _send_all(node, paths[:4])  # each part imports what it needs with the first
             wait_for(node.idle, 60, "the first")
+            before = _processor_seconds(node, served, pacs)
             started = time.monotonic()
             _send_all(node, paths[4:])
             received = count / (time.monotonic() - started)
@@ -330,6 +332,7 @@ def speed(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
             wait_for(node.idle, 3600, "the end")
             delivered = count / (time.monotonic() - started)
             print(f"delivered: {delivered:.2f} a second", flush=True)
+            after = _processor_seconds(node, served, pacs)
             node.stop()
             latencies = _latencies(folder, served, pacs)
     return {
@@ -338,7 +341,22 @@ def speed(folder: Path, bundle: Path, count: int) -> dict[str, Any]:
         "acknowledged / predicted": round(received / predicted, 2),
         "delivered (SR and SC) a second": round(delivered, 2),
         "delivered / predicted": round(delivered / predicted, 2),
+        "processor milliseconds a delivered image": {
+            part: round((after[part] - before[part]) / count * 1e3, 1) for part in after
+        },
         "light load, C-STORE to both delivered, seconds": latencies,
+    }
+
+
+def _processor_seconds(node: Node, served: Served, pacs: Pacs) -> dict[str, float]:
+    assert pacs.process is not None
+    processes = {part: node.part(part) for part in ("receiver", "worker")}
+    processes |= {role: served.find(role) for role in (PREDICTION, EXPLAINER)}
+    processes["archive"] = psutil.Process(pacs.process.pid)
+    return {
+        name: sum(process.cpu_times()[:2])
+        for name, process in processes.items()
+        if process is not None
     }
 
 

@@ -52,10 +52,18 @@ def document(
     Returns:
         A DICOM file.
     """
+    root = content if isinstance(content, Dataset) else content[0]
+    # The constructor copies and searches the whole tree, half of the time that a report takes: it
+    # gets the root with its first item, and the tree is put in its place afterwards.
+    head = Dataset()
+    for element in root:
+        if element.keyword != "ContentSequence":
+            head.add(element)
+    head.ContentSequence = sr.ContentSequence(root.ContentSequence[:1])
     with taking_over():
         report = _CLASSES[kind](
             evidence=[source],
-            content=content,
+            content=head,
             series_instance_uid=series.series_instance_uid,
             series_number=series.series_number,
             sop_instance_uid=series.sop_instance_uid,
@@ -65,6 +73,7 @@ def document(
             is_final=False,
             is_verified=False,
         )
+        report.ContentSequence = root.ContentSequence
         if kind == "basic-text-sr":
             report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = BasicTextSRStorage
         date_from_source(report, source)
