@@ -54,6 +54,12 @@ class ExplainFields(BaseModel):
     faithfulness: TrueOrFalse = Field(
         False, description="Also measure how the score falls when the hottest tenth is blurred."
     )
+    picture_side: int = Field(
+        default=65_535,
+        ge=256,
+        le=65_535,
+        description="Longest side of a DICOM picture; a larger radiograph is halved until it fits.",
+    )
     objects: Annotated[tuple[ObjectKind, ...], BeforeValidator(_listed)] = Field(
         (),
         description="For DICOM input: several objects of one explanation, separated by commas, as "

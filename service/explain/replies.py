@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ from service.network.answer import ModelAnswer, image_answer, model_answer
 from service.network.gate import Judgement
 from service.radiograph.encoding import jpeg, png
 from service.radiograph.framing import FramedRadiograph
+from service.radiograph.preview import halved
 
 if TYPE_CHECKING:  # heavy, and of an extra: imported where an object is written
     from pydicom import Dataset
@@ -128,9 +129,10 @@ def _capture_pixels(
     It stands in an archive without anything beside it: it always has its words, and no map where
     the target is negative.
     """
+    small = replace(framed, radiograph=halved(framed.radiograph, fields.picture_side))
     shown = explained.explanation.without_region_of_negative()
     written = fields.model_copy(update={"captions": True})
-    return rgb(_picture(framed, explained, shown, written))
+    return rgb(_picture(small, explained, shown, written))
 
 
 def _capture(source: Dataset, pixels: np.ndarray, explained: Explained) -> bytes:

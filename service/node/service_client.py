@@ -56,7 +56,11 @@ class ServiceClient:
     """
 
     def __init__(self, node: Node) -> None:
-        self._form = {"target": node.target, "method": node.method}
+        self._form = {
+            "target": node.target,
+            "method": node.method,
+            "picture_side": str(node.picture_side),
+        }
         self._client = httpx.Client(
             base_url=node.service_url,
             headers=key_header(node.api_key_file),

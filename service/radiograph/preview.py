@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
@@ -53,6 +55,25 @@ def shrunk(radiograph: Radiograph) -> Image.Image:
         return image
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
     return image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+
+
+def halved(radiograph: Radiograph, longest_side: int) -> Radiograph:
+    """The radiograph with its sides halved until the longer one fits, three times at the most.
+
+    Args:
+        radiograph: Any.
+        longest_side: Pixels that rows and columns may have.
+
+    Returns:
+        Itself where it fits; else averages over blocks of 2, 4 or 8 pixels a side, in 256 greys.
+    """
+    side = max(radiograph.pixels.shape)
+    factor = next((each for each in (1, 2, 4) if side <= each * longest_side), 8)
+    if factor == 1:
+        return radiograph
+    pixels = np.asarray(Image.fromarray(_eight_bits(radiograph)).reduce(factor))
+    reduction = radiograph.reduction * factor
+    return replace(radiograph, pixels=pixels, white=255.0, reduction=reduction)
 
 
 def _eight_bits(radiograph: Radiograph) -> np.ndarray:

@@ -10,7 +10,7 @@ from PIL import Image
 from service.errors import NotAnImage, TooLarge
 from service.radiograph.limits import DecodeLimits
 from service.radiograph.memory_budget import MemoryBudget
-from service.radiograph.preview import LONGEST_SIDE, preview, shrunk
+from service.radiograph.preview import LONGEST_SIDE, halved, preview, shrunk
 from service.radiograph.radiograph import Radiograph, Source
 from service.radiograph.reader import RadiographReader
 
@@ -57,6 +57,20 @@ def test_pixels_are_averaged():
     pixels = np.zeros((4096, 4096), np.uint8)
     pixels[::2, ::2] = 200
     assert (np.asarray(shrunk(radiograph(pixels, 255.0))) == 50).all()
+
+
+@pytest.mark.parametrize(
+    ("limit", "reduction", "shape"),
+    [(1600, 1, (1600, 1301)), (1599, 2, (800, 651)), (400, 4, (400, 326))],
+)
+def test_sides_are_halved_until_the_longer_one_fits(limit, reduction, shape):
+    """A pixel is the mean of its block, and how many pixels it stands for is kept."""
+    pixels = np.full((1600, 1301), 40_000, np.uint16)
+    pixels[::2] = 0
+    small = halved(radiograph(pixels, 65_535.0), limit)
+    assert (small.pixels.shape, small.reduction) == (shape, reduction)
+    if reduction > 1:
+        assert (small.white, set(np.unique(small.pixels))) == (255.0, {78})
 
 
 def test_a_preview_is_a_grey_png():

@@ -46,7 +46,11 @@ def secondary_capture(
     Returns:
         A DICOM file, uncompressed.
     """
-    settings = (*explanation.settings, *picture.shape, sha256(np.ascontiguousarray(picture)).hexdigest())
+    settings = (
+        *explanation.settings,
+        *picture.shape,
+        sha256(np.ascontiguousarray(picture).data).hexdigest(),
+    )
     series = derived_series(source, model, "secondary capture", settings, SERIES_NUMBER)
     with taking_over():
         image = hd.sc.SCImage.from_ref_dataset(
