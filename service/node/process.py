@@ -21,7 +21,7 @@ from service.node.intake import Intake
 from service.node.queue import Queue
 from service.node.receiver import Receiver
 from service.node.worker import Worker
-from service.serving.allocator import return_large_arrays
+from service.serving.allocator import share_one_heap
 
 
 def receive(config: NodeConfig) -> None:
@@ -101,7 +101,7 @@ def _end_with_parent() -> None:
 def main(part: str, file: str) -> None:
     """Run one part of the node."""
     log_as_worker()
-    return_large_arrays()
+    share_one_heap()
     _end_with_parent()
     config = read_config(Path(file))
     {"receiver": receive, "worker": work}[part](config)
