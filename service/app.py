@@ -49,7 +49,7 @@ from service.network.answer import Prediction
 from service.network.bundle import open_bundle
 from service.network.predictor import open_predictor
 from service.network.site import open_site
-from service.serving.allocator import return_large_arrays
+from service.serving.allocator import return_large_arrays, share_one_heap
 from service.serving.explanation_lane import ExplanationLane
 from service.serving.garbage_collection import tune_garbage_collector
 from service.serving.monitoring_log import open_log
@@ -139,7 +139,7 @@ class Explainer:
         from service.explain.explainer import open_explainer
 
         log_as_worker()
-        return_large_arrays()
+        share_one_heap()
         self._settings = read_settings()
         lower_priority(self._settings.explain_nice)
         self._intake = ByteBudget(self._settings.max_held_bytes)

@@ -57,7 +57,7 @@ class Node(_Table):
     stow_keys_file: Path | None = None
     target: str = "Pneumonia"
     method: str = "cam"
-    picture_side: int = Field(2048, ge=256, le=65_535)
+    picture_side: int = Field(1024, ge=256, le=65_535)
     refused: Literal["nothing", "report"] = "nothing"
     scorers: int = Field(4, ge=1, le=64)
     deadline_seconds: float = Field(90.0, gt=0, le=600)

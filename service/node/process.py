@@ -22,6 +22,11 @@ from service.node.queue import Queue
 from service.node.receiver import Receiver
 from service.node.worker import Worker
 from service.serving.allocator import share_one_heap
+from service.serving.garbage_collection import tune_garbage_collector
+from service.serving.process_priority import lower_priority
+
+_STANDS_BACK = 5
+"""Nice value of the worker beside the receiver."""
 
 
 def receive(config: NodeConfig) -> None:
@@ -45,6 +50,7 @@ def receive(config: NodeConfig) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tune_garbage_collector()  # pynetdicom's server collects every few seconds
     receiver.serve()
     server.should_exit = True
     until = time.monotonic() + config.node.drain_seconds
@@ -81,6 +87,7 @@ def _http_server(config: NodeConfig, queue: Queue, intake: Intake) -> uvicorn.Se
 
 def work(config: NodeConfig) -> None:
     """Score and deliver until told to end."""
+    lower_priority(_STANDS_BACK)  # senders wait for the receiver, nobody for the worker
     worker = Worker(config, Queue(config.node.queue))
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -104,9 +104,15 @@ class Queue:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.executescript(_SCHEMA)
+        # A connection of its own: whoever looks something up does not wait for a commit.
+        self._reading = threading.Lock()
+        self._reader = sqlite3.connect(
+            folder / "queue.sqlite", timeout=60, check_same_thread=False, isolation_level=None
+        )
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._reading:
+            self._reader.close()
             self._database.close()
 
     @contextmanager
@@ -121,8 +127,8 @@ class Queue:
             self._database.execute("COMMIT")
 
     def _rows(self, sql: str, *values: object) -> list[tuple[object, ...]]:
-        with self._lock:
-            return self._database.execute(sql, values).fetchall()
+        with self._reading:
+            return self._reader.execute(sql, values).fetchall()
 
     # Receiving
 
