@@ -46,8 +46,7 @@ Images = dict[str, bytes]
 
 @contextmanager
 def _service(folder: Path, bundle: Path) -> Iterator[Served]:
-    # A node has its service for itself: nobody else waits for predictions.
-    settings = {"CXR_BUNDLE": str(bundle.absolute()), "CXR_EXPLAIN_NICE": "0"}
+    settings = {"CXR_BUNDLE": str(bundle.absolute())}
     with serving(folder / "service", settings) as served:
         yield served
 
@@ -256,7 +255,7 @@ class _Service:
 
     def start(self) -> None:
         self._starts += 1
-        settings = {"CXR_BUNDLE": str(self._bundle.absolute()), "CXR_EXPLAIN_NICE": "0"}
+        settings = {"CXR_BUNDLE": str(self._bundle.absolute())}
         folder = self._folder / f"service{self._starts}"
         self._running.enter_context(serving(folder, settings, port=self._port))
 

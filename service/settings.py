@@ -174,7 +174,7 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="Threads of the process that draws heat maps."
     )
     explain_nice: int = Field(
-        15,
+        5,
         ge=0,
         le=19,
         description="How far the process that draws heat maps stands back for predictions.",

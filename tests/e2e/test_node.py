@@ -38,9 +38,8 @@ STORESCU = shutil.which("storescu", path="/usr/bin:/usr/local/bin")
 
 @pytest.fixture(scope="module")
 def served(demo_bundle, tmp_path_factory):
-    """A service that the node has for itself: its explainer stands back for nobody."""
     folder = tmp_path_factory.mktemp("served-node")
-    with serving(demo_bundle, folder, CXR_EXPLAIN_NICE="0") as running_service:
+    with serving(demo_bundle, folder) as running_service:
         yield running_service
 
 
