@@ -151,6 +151,15 @@ def test_several_objects_come_in_one_answer(client, chest):
     assert picture.ImageComments.startswith(f"Pneumonia: {decision}")
 
 
+def test_the_map_of_objects_is_the_one_of_the_prediction(client, chest):
+    """By `cam` the answer among several objects is the answer that is given alone."""
+    several = explain(client, chest, objects="json,sc", method="cam", picture_side=512)
+    parts = read_parts(several.content, several.headers["content-type"])
+    assert json.loads(parts[0].content) == explain(client, chest, method="cam").json()
+    picture = pydicom.dcmread(io.BytesIO(parts[1].content))
+    assert picture.Columns == 461  # a quarter of 1841, as half of its 1955 rows are too many
+
+
 def test_objects_are_of_dicom_alone(client, phantom_png):
     """A PNG has no study to join: 415; an object that is not known is 422."""
     refused = explain(client, phantom_png(11), objects="sr")

@@ -62,8 +62,8 @@ def studies(images):
 class Peer:
     """A storage SCP with the given SOP classes, which keeps what it is sent."""
 
-    def __init__(self, *sop_classes, status=0x0000):
-        self.port = free_port()
+    def __init__(self, *sop_classes, status=0x0000, port=None):
+        self.port = port or free_port()
         self.datasets = []
         self.calls = 0
         self._status = status
@@ -176,6 +176,23 @@ def test_each_peer_ends_where_it_should(served, tmp_path):
         assert reasons["refuses sc"] == "status A900"
         assert reasons["hangs sr"].startswith("given up: ")
     hanging.close()
+
+
+def test_a_peer_that_takes_another_report_than_before_gets_it(served, tmp_path):
+    """What was made for it before it changed is made once more, in the form that it takes now."""
+    (_, first), (_, second) = radiographs(2, real_every=0)
+    with Peer(uid.Comprehensive3DSRStorage) as peer:
+        node = Node(tmp_path / "node", served.url, [peer.table("peer", 'objects = ["sr"]')])
+        with node_running(node):
+            Sender(node).send([first])
+            wait_for(node.idle, LIMIT, "the first")
+            peer.__exit__()
+            with Peer(uid.BasicTextSRStorage, port=peer.port) as changed:
+                Sender(node).send([second])
+                wait_for(node.idle, LIMIT, "the second")
+                assert node.counts()["destinations"] == {"peer": {"delivered": 2}}
+                kinds = [each.SOPClassUID for each in (*peer.datasets, *changed.datasets)]
+                assert kinds == [uid.Comprehensive3DSRStorage, uid.BasicTextSRStorage]
 
 
 def altered(file, **attributes):

@@ -103,3 +103,13 @@ def test_a_commitment_ends_a_delivery_and_a_failed_one_sends_it_again(queue):
     queue.await_commitment("a", second, "2.25.1 2.25.11")
     queue.committed("2.25.1", {"2.25.11"})
     assert queue.delivery_counts() == {("a", "delivered"): 1, ("a", "waiting"): 1}
+
+
+def test_what_is_scored_again_keeps_what_was_delivered(queue):
+    """An instance whose results are made once more is due for scoring, its deliveries as before."""
+    instance = scored(queue)
+    (to_a,) = queue.due_for_delivery("a", 9)
+    queue.deliver("a", to_a)
+    queue.score_again(instance.id)
+    assert [each.id for each in queue.due_for_scoring(9)] == [instance.id]
+    assert queue.delivery_counts() == {("a", "delivered"): 1, ("b", "waiting"): 1}
