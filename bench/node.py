@@ -1,8 +1,8 @@
-"""The DICOM node between real archives: delivery, faults, peers that misbehave, speed, memory.
+"""The DICOM node between real archives: delivery, faults, damaged files, speed, memory.
 
 python -m bench.node SCENARIO [--count 300] [--bundle models/demo]
 
-Scenarios: deliver, faults, peers, speed, hostile, memory. Each prints its figures as JSON.
+Scenarios: deliver, faults, speed, hostile, memory. Each prints its figures as JSON.
 """
 
 from __future__ import annotations
