@@ -95,9 +95,12 @@ def _legend(
 
 def _broken(text: str, font: _Font, room: int) -> list[str]:
     """Break a text into lines no wider than `room` pixels; a word that is wider is cut."""
+    words = text.split()
+    if font.getlength(" ".join(words)) <= room:  # most do, and measuring word by word takes longer
+        return [" ".join(words)]
     lines: list[str] = []
     line = ""
-    for word in text.split():
+    for word in words:
         longer = f"{line} {word}".strip()
         if font.getlength(longer) <= room:
             line = longer
