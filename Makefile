@@ -3,7 +3,7 @@
 # make test-without-vnni   the same as on a processor that has neither VNNI nor bfloat16 (Linux)
 # make check    set up, run the linters and the type checker
 # make bench    measure beside what a user would build instead, and against cores and image size
-# make clients  set up the clients of other projects with which the tests ask the service
+# make clients  set up other projects' packages with which the tests ask the service and read its log
 # make bento    export the demo model if it is not there, pack it with what serves it into a bento
 # make context  that, and the image's whole build context into build/context, for any builder
 # make image    that, and the image, with Docker, Podman or Buildah, whichever answers
@@ -35,7 +35,7 @@ ENGINE ?= docker podman buildah
 # Of the environment, where they are set there; see deploy/README.md.
 PIP = PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_NO_INDEX$(if $(WHEELHOUSE),=1)
 
-CLIENTS := triton kserve mlserver
+CLIENTS := triton kserve mlserver evidently nannyml
 
 .PHONY: serve test test-without-vnni check format bench clients bento context image lock deploy-check policies clean
 

@@ -55,6 +55,8 @@ from service.serving.garbage_collection import tune_garbage_collector
 from service.serving.monitoring_log import open_log
 from service.serving.prediction_lane import PredictionLane
 from service.serving.process_priority import lower_priority, use_batch_scheduling
+from service.serving.shadow import Shadow, open_shadow, require_shadow
+from service.serving.shadow_process import ShadowProcess
 from service.serving.watchdog import beat, end, watch
 from service.settings import Settings, bundle_folder, read_settings, unknown_variables
 
@@ -107,7 +109,7 @@ def _with_middleware(
 def _supervise() -> None:
     """Runs in the supervising process before any worker.
 
-    A bundle or a site file that cannot be used ends the start here.
+    A bundle, a site file or a shadow that cannot be used ends the start here.
     """
     settings = read_settings()
     log_as_supervisor()
@@ -115,6 +117,7 @@ def _supervise() -> None:
     bundle = open_bundle(bundle_folder(settings))
     if settings.site:
         open_site(settings.site, bundle.manifest)
+    require_shadow(settings, bundle.manifest)
     watch(settings.stall_seconds)
 
 
@@ -220,8 +223,15 @@ class ChestRadiographs:
         self._intake = ByteBudget(self._settings.max_held_bytes)
         predictor = open_predictor(self._settings)
         self._labels = predictor.manifest.labels
-        self._monitoring = open_log(self._settings.monitoring_log, self._labels)
-        self._lane = PredictionLane(predictor, self._settings, self._monitoring)
+        compared = open_shadow(self._settings, predictor.manifest)
+        self._monitoring = open_log(
+            self._settings.monitoring_log, self._labels, compared.labels if compared else None
+        )
+        self._shadow: Shadow | None = None
+        if compared and self._monitoring:
+            share = self._settings.shadow_share
+            self._shadow = Shadow(ShadowProcess(), compared, share, self._monitoring)
+        self._lane = PredictionLane(predictor, self._settings, self._monitoring, self._shadow)
         _PREDICTION_ADMISSION.check_capacity = self._lane.check_capacity
         self._explainers = ExplainerClient(
             explainer_address(_EXPLAINER, self._settings),
@@ -245,6 +255,8 @@ class ChestRadiographs:
     async def start(self) -> None:
         use_batch_scheduling()
         await self._lane.start()
+        if self._shadow:
+            self._shadow.start(lambda: self._lane.in_work > 0)
         if self._settings.grpc_port is not None:
             await self._serve_grpc(self._settings.grpc_port)
         tune_garbage_collector()
@@ -257,6 +269,8 @@ class ChestRadiographs:
         drain = self._settings.drain_seconds
         calls = self._grpc.stop(drain) if self._grpc else asyncio.sleep(0)
         _, ended = await asyncio.gather(calls, self._lane.close())
+        if self._shadow:
+            await asyncio.to_thread(self._shadow.close)
         if self._monitoring:
             await asyncio.to_thread(self._monitoring.close)
         if not ended:

@@ -82,6 +82,11 @@ MONITORING_ROWS = Counter(
     "Rows of the log of numbers: written, or dropped where they came faster or could not be.",
     ["outcome"],
 )
+SHADOW_IMAGES = Counter(
+    "cxr_shadow_images",
+    "Images that the shadow was to score: scored, dropped where there was no room, failed.",
+    ["outcome"],
+)
 SITE_DECISIONS = Counter(
     "cxr_site_decisions",
     "Decisions by the site file: positive, negative, uncertain.",

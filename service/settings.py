@@ -206,6 +206,18 @@ class Settings(BaseSettings):
         "and coarse facts of acquisition, without anything that identifies anybody. Off if unset; "
         "needs the extra `archive`.",
     )
+    shadow: str | None = Field(
+        None,
+        description="Second bundle, as CXR_BUNDLE, that scores some of the images again after they "
+        "were answered, for `cxr watch --shadow`; needs CXR_MONITORING_LOG.",
+    )
+    shadow_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of the images that the second bundle is to score, as far as there is "
+        "room.",
+    )
     log_requests: bool = Field(True, description="Log one JSON line a request.")
     explainer_url: str | None = Field(
         None, description="Where the explainer is, if it is not a process of this service."
@@ -275,14 +287,27 @@ def bundle_folder(settings: Settings) -> Path:
     Raises:
         SettingRefused: The model store has no such model.
     """
-    if not settings.bundle.startswith("bento:"):
-        return Path(settings.bundle)
+    return _folder("CXR_BUNDLE", settings.bundle)
+
+
+def shadow_folder(settings: Settings) -> Path | None:
+    """The folder that `settings.shadow` names; None where it names none.
+
+    Raises:
+        SettingRefused: The model store has no such model.
+    """
+    return _folder("CXR_SHADOW", settings.shadow) if settings.shadow else None
+
+
+def _folder(key: str, name: str) -> Path:
+    if not name.startswith("bento:"):
+        return Path(name)
     import bentoml
 
-    tag = settings.bundle.removeprefix("bento:")
+    tag = name.removeprefix("bento:")
     if tag.count(":") != 1 or tag.endswith(":latest"):
-        raise SettingRefused(f"CXR_BUNDLE: {tag} is not an exact tag of the form NAME:VERSION")
+        raise SettingRefused(f"{key}: {tag} is not an exact tag of the form NAME:VERSION")
     try:
         return Path(bentoml.models.get(tag).path)
     except bentoml.exceptions.NotFound as error:
-        raise SettingRefused(f"CXR_BUNDLE: the model store holds no {tag}") from error
+        raise SettingRefused(f"{key}: the model store holds no {tag}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from export.monitoring.records import Report
+from export.monitoring.records import Report, ShadowReport
 from service.durable import write_whole
 
 REGISTRY = CollectorRegistry()
@@ -24,6 +24,44 @@ _UNCERTAIN = Gauge(
     "cxr_watch_uncertain_share", "Of a finding.", ["finding", "side"], registry=REGISTRY
 )
 _TIME = Gauge("cxr_watch_time_seconds", "When they were compared.", registry=REGISTRY)
+
+
+SHADOW_REGISTRY = CollectorRegistry()
+_DIFFERS = Gauge(
+    "cxr_watch_shadow_differs",
+    "1 where the shadow decides otherwise.",
+    ["finding"],
+    registry=SHADOW_REGISTRY,
+)
+_SAME = Gauge(
+    "cxr_watch_shadow_same_decision_share",
+    "Of images that both have scored.",
+    ["finding"],
+    registry=SHADOW_REGISTRY,
+)
+_SCORES = Gauge(
+    "cxr_watch_shadow_score_difference",
+    "Mean, shadow less served.",
+    ["finding"],
+    registry=SHADOW_REGISTRY,
+)
+_PAIRS = Gauge("cxr_watch_shadow_rows", "Images that both have scored.", registry=SHADOW_REGISTRY)
+_SHADOW_TIME = Gauge(
+    "cxr_watch_shadow_time_seconds", "When they were compared.", registry=SHADOW_REGISTRY
+)
+
+
+def write_shadow_textfile(report: ShadowReport, path: Path) -> None:
+    """Write the gauges of a shadow's report; as `write_textfile`."""
+    for gauge in (_DIFFERS, _SAME, _SCORES):
+        gauge.clear()
+    for one in report.findings:
+        _DIFFERS.labels(one.finding).set(one.decisions_differ)
+        _SAME.labels(one.finding).set(one.same_decision.count / one.same_decision.of)
+        _SCORES.labels(one.finding).set(one.score_difference.value or 0.0)
+    _PAIRS.set(report.rows)
+    _SHADOW_TIME.set_to_current_time()
+    write_whole(path, generate_latest(SHADOW_REGISTRY))
 
 
 def write_textfile(report: Report, path: Path) -> None:

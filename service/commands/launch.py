@@ -16,7 +16,8 @@ from service.http.middleware.api_keys import HEADER, ApiKeys
 from service.network.bundle import Manifest, open_bundle
 from service.network.site import open_site
 from service.serving.monitoring_log import require_usable
-from service.settings import Settings, bundle_folder
+from service.serving.shadow import load_shadow
+from service.settings import Settings, bundle_folder, shadow_folder
 
 SERVICE = "service:ChestRadiographs"
 _CURL = "curl --fail-with-body -sS"
@@ -32,8 +33,8 @@ def launch(settings: Settings, host: str, port: int) -> None:
         port: TCP port.
 
     Raises:
-        SetupFault: The file of keys, the address, the bundle or the site file cannot
-            be used; nothing was started or changed.
+        SetupFault: The file of keys, the address, the bundle, the site file or the shadow
+            cannot be used; nothing was started or changed.
     """
     if settings.api_keys_file:
         ApiKeys(settings.api_keys_file)
@@ -48,10 +49,13 @@ def launch(settings: Settings, host: str, port: int) -> None:
         open_site(settings.site, manifest)
     if settings.monitoring_log:
         require_usable(settings.monitoring_log)
+    load_shadow(settings, manifest)
     variant = manifest.variant(settings.runtime, settings.precision)
     for name, value in settings.model_dump(exclude_unset=True, mode="json").items():
         os.environ[f"CXR_{name.upper()}"] = str(value)
     os.environ["CXR_BUNDLE"] = str(folder)
+    if shadow := shadow_folder(settings):
+        os.environ["CXR_SHADOW"] = str(shadow)
     os.environ["BENTOML_HOME"] = str(_own_home(host, port))
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
     keys = settings.api_keys_file is not None

@@ -1,7 +1,7 @@
 """The log of numbers that `cxr watch` reads: Parquet files, a folder a day.
 
-A request hands its row over and goes on; a thread of the lowest priority writes what has come, at
-the latest after `FLUSH_SECONDS`. What does not fit or cannot be written is counted and dropped: the
+A request hands its row over and goes on; a thread writes what has come, at the latest after
+`FLUSH_SECONDS`. What does not fit or cannot be written is counted and dropped: the
 log never delays and never fails a request.
 """
 
@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any
 from service.errors import SettingRefused
 from service.metrics import MONITORING_ROWS
 from service.network.answer import Prediction
-from service.network.runtime.thread_priority import start_at_lower_priority
 from service.radiograph.radiograph import Source
-from service.serving.monitoring_row import Value, columns, row
+from service.serving.monitoring_row import Value, columns, row, shadow_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +33,6 @@ ROWS_A_FILE = 4096
 MOST_ROWS = 4 * ROWS_A_FILE
 """That wait to be written, at the most."""
 
-_LOWEST = 19
 _SUFFIX = ".parquet"
 
 log = logging.getLogger("cxr.monitoring")
@@ -46,14 +44,19 @@ class MonitoringLog:
     Args:
         folder: Where; it is there and can be written to.
         labels: What the weights predict.
+        shadow: What a shadow predicts of it; None where there is no shadow.
         flush_seconds: After which rows are written, however few.
     """
 
     def __init__(
-        self, folder: Path, labels: Sequence[str], flush_seconds: float = FLUSH_SECONDS
+        self,
+        folder: Path,
+        labels: Sequence[str],
+        shadow: Sequence[str] | None = None,
+        flush_seconds: float = FLUSH_SECONDS,
     ) -> None:
         self._folder = folder
-        self._schema = _schema(labels)
+        self._schema = _schema(labels, shadow)
         self._flush_seconds = flush_seconds
         self._rows: deque[tuple[Value, ...]] = deque()
         self._wake = threading.Event()
@@ -62,16 +65,21 @@ class MonitoringLog:
         self._failing = False
         self._written = MONITORING_ROWS.labels("written")
         self._dropped = MONITORING_ROWS.labels("dropped")
-        # A daemon: a disk that hangs must not keep the process from its end.
+        # A daemon: a disk that hangs must not keep the process from its end. Not of low priority:
+        # it holds the interpreter's lock, and who waits for that would wait for all before it.
         self._thread = threading.Thread(target=self._write_on, name="monitoring", daemon=True)
-        start_at_lower_priority(_LOWEST, self._thread.start)
+        self._thread.start()
 
     def put(self, source: Source | None, answer: Prediction) -> None:
-        """Hand an answer's numbers over; on the event loop."""
+        """Hand an answer's numbers over."""
+        self.add(row(time.time(), source, answer))
+
+    def add(self, values: tuple[Value, ...]) -> None:
+        """Hand a row over, with the shadow's values or without; in any thread."""
         if len(self._rows) >= MOST_ROWS:
             self._dropped.inc()
             return
-        self._rows.append(row(time.time(), source, answer))
+        self._rows.append(values)
         if len(self._rows) == ROWS_A_FILE:
             self._wake.set()
 
@@ -110,9 +118,11 @@ class MonitoringLog:
 
         folder = self._folder / f"day={day}"
         folder.mkdir(parents=True, exist_ok=True)
+        empty = (None,) * len(self._schema)
+        whole = [values + empty[len(values) :] for values in rows]
         arrays = [
             pa.array(values, field.type)
-            for values, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+            for values, field in zip(zip(*whole, strict=True), self._schema, strict=True)
         ]
         # No other process and no earlier one of this number has the name.
         self._files += 1
@@ -122,8 +132,15 @@ class MonitoringLog:
         unfinished.replace(folder / name)
 
 
-def open_log(folder: Path | None, labels: Sequence[str]) -> MonitoringLog | None:
+def open_log(
+    folder: Path | None, labels: Sequence[str], shadow: Sequence[str] | None = None
+) -> MonitoringLog | None:
     """The log that the settings ask for, None where they ask for none.
+
+    Args:
+        folder: Where, if anywhere.
+        labels: What the weights predict.
+        shadow: As for `MonitoringLog`.
 
     Raises:
         SettingRefused: pyarrow is not installed, or the folder cannot be written to.
@@ -131,7 +148,7 @@ def open_log(folder: Path | None, labels: Sequence[str]) -> MonitoringLog | None
     if folder is None:
         return None
     require_usable(folder)
-    return MonitoringLog(folder, labels)
+    return MonitoringLog(folder, labels, shadow)
 
 
 def require_usable(folder: Path) -> None:
@@ -156,7 +173,7 @@ def require_usable(folder: Path) -> None:
         ) from error
 
 
-def _schema(labels: Sequence[str]) -> pa.Schema:
+def _schema(labels: Sequence[str], shadow: Sequence[str] | None = None) -> pa.Schema:
     import pyarrow as pa
 
     types: dict[str, Any] = {
@@ -166,7 +183,8 @@ def _schema(labels: Sequence[str]) -> pa.Schema:
         "category": pa.string(),
         "decision": pa.bool_(),
     }
-    return pa.schema([(column.name, types[column.kind]) for column in columns(labels)])
+    listed = (*columns(labels), *(() if shadow is None else shadow_columns(shadow)))
+    return pa.schema([(column.name, types[column.kind]) for column in listed])
 
 
 def _day(values: tuple[Value, ...]) -> str:

@@ -7,11 +7,12 @@ to the minute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from service.network.answer import Prediction
+from service.network.scores import Finding
 from service.radiograph.dicom.acquisition import MANUFACTURERS, OTHER, SEXES
 from service.radiograph.dicom.suitability import MODALITIES
 from service.radiograph.radiograph import Source
@@ -24,6 +25,9 @@ PHOTOMETRIC = (
     *("YBR_ICT", "YBR_RCT", "grey", "CMYK", "palette"),
 )
 VIEWS = ("AP", "PA")
+SHADOW_VERSION = "shadow_version"
+SHADOW = "_shadow"
+"""Ends the names of the shadow's numbers."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,25 @@ def columns(labels: Sequence[str]) -> tuple[Column, ...]:
             Column(f"{stem}_decision", "category", ("positive", "negative", "uncertain")),
         ]
     return tuple(found)
+
+
+def shadow_columns(labels: Sequence[str]) -> tuple[Column, ...]:
+    """The columns behind these that a log has with a shadow; `labels` are those of both bundles."""
+    found = [Column(SHADOW_VERSION, "category")]
+    for label in labels:
+        stem = label.replace(" ", "_")
+        found += [Column(f"{stem}_probability{SHADOW}", "number")]
+        found += [Column(f"{stem}_score{SHADOW}", "number")]
+        found += [Column(f"{stem}_positive{SHADOW}", "decision")]
+    return tuple(found)
+
+
+def shadow_values(version: str, found: Iterable[Finding]) -> tuple[Value, ...]:
+    """The values of `shadow_columns`: the shadow's version, and its findings in their order."""
+    values: list[Value] = [version]
+    for one in found:
+        values += (one.probability, one.score, one.positive)
+    return tuple(values)
 
 
 def row(seconds: float, source: Source | None, answer: Prediction) -> tuple[Value, ...]:

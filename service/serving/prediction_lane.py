@@ -42,6 +42,7 @@ from service.radiograph.preprocess import INPUT_SIDE, pixel_digest
 from service.radiograph.preview import BESIDE, preview
 from service.serving.batching import Expected, ImageOutputs, MicroBatcher
 from service.serving.monitoring_log import MonitoringLog
+from service.serving.shadow import Shadow
 from service.serving.work_queue import WorkQueue
 from service.settings import Settings
 
@@ -136,13 +137,19 @@ class PredictionLane:
         predictor: The bundle and its runtime.
         settings: Limits.
         log: Told the numbers of every answer; None where none is kept.
+        shadow: Told them instead, with the pixels; None where there is none.
     """
 
     def __init__(
-        self, predictor: Predictor, settings: Settings, log: MonitoringLog | None = None
+        self,
+        predictor: Predictor,
+        settings: Settings,
+        log: MonitoringLog | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self._predictor = predictor
         self._monitoring = log
+        self._shadow = shadow
         self._settings = settings
         self._decoders = WorkQueue(settings.decoders, "decode")
         self._batcher: MicroBatcher | None = None
@@ -305,7 +312,9 @@ class PredictionLane:
             DECISIONS.labels(label, str(found.positive).lower()).inc()
             if found.site is not None:
                 SITE_DECISIONS.labels(label, found.site.decision).inc()
-        if self._monitoring is not None:
+        if self._shadow is not None:
+            self._shadow.put(decoded.prepared.source, answer, decoded.prepared.input.pixels)
+        elif self._monitoring is not None:
             self._monitoring.put(decoded.prepared.source, answer)
         timings = Timings(decoded.seconds, waited, row.ran, row.batch_size)
         return Scored(decoded.prepared, row, judgement, answer, timings)

@@ -38,3 +38,18 @@ def use_batch_scheduling() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def use_idle_scheduling() -> None:
+    """Let this process run only where no other wants the processor; for threads started later too.
+
+    On Linux every other takes the processor from it at once (SCHED_IDLE, see sched(7)). Elsewhere,
+    and where it is not allowed, it gets the lowest nice value.
+    """
+    if sys.platform == "linux":
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        except OSError:
+            os.nice(19)
+    else:
+        os.nice(19)

@@ -27,6 +27,7 @@ NO_END = "serves until it is stopped; the fixture `served` runs `cxr serve`"
 NO_ENGINE = "needs what builds images; tests/unit/test_image.py runs the target with stand-ins"
 NO_SITE = "needs a site's patients; tests/unit/test_calibrate.py and test_site_answers.py draw some"
 NO_LOG = "needs the log of two days; tests/unit/test_watch.py writes one"
+NO_SHADOW = "needs the log of a shadow; tests/unit/test_watch_shadow.py writes one"
 NOT_RUN = {
     "make serve": NO_INDEX,
     "make test": "runs these very tests",
@@ -56,6 +57,9 @@ NOT_RUN = {
     "CXR_MONITORING_LOG=numbers cxr serve": NO_END,
     "cxr watch --reference numbers/day=2026-03-02 --now numbers/day=2026-06-01": NO_LOG,
     "cxr watch --reference march --now june --textfile cxr.prom": NO_LOG,
+    "CXR_MONITORING_LOG=numbers CXR_SHADOW=models/next CXR_SHADOW_SHARE=0.1 cxr serve": NO_END,
+    "cxr watch --shadow numbers": NO_SHADOW,
+    "cxr watch --shadow numbers --agreement 0.99 --textfile shadow.prom": NO_SHADOW,
     "cxr predict FILE --site site.json": NO_SITE,
     "cxr score archive --out results.csv --site site.json": NO_SITE,
     "cxr evaluate datasets/test --site site.json": NO_SITE,

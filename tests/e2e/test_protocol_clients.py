@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from environments import interpreter, run
 from PIL import Image
 from pydicom.data import get_testdata_file
 from served import free_port, serving
@@ -30,28 +31,6 @@ EXAMPLES = {
     "KServe's client": "kserve",
     "MLServer's codecs": "mlserver",
 }
-
-
-def interpreter(client: str) -> Path:
-    """The interpreter of a client's environment."""
-    python = ROOT / "build" / "clients" / client / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"{client} is not installed: `make clients` does it")
-    return python
-
-
-def run(python: Path, *arguments: object, cwd: Path | None = None) -> str:
-    """What a script prints; it ends well."""
-    done = subprocess.run(
-        [python, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,101 @@
+"""The service with a setting and without it, in windows that take turns.
+
+Both services are up all the time and only one of them is loaded, so that what changes on the
+machine meanwhile meets both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from bench.drawn import draw
+from bench.processes import serving
+from bench.scenarios import Setting, failed
+
+CLIENTS = 32
+_DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What came of one load on both: reports of `python -m bench.load`."""
+
+    without: dict[str, Any]
+    with_it: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Both:
+    """The two services.
+
+    Attributes:
+        without: The one without the setting.
+        with_it: The one that has it.
+    """
+
+    without: Setting
+    with_it: Setting
+
+    def windows(self, count: int, **load: Any) -> list[Pair]:
+        """Load both in turns, each pair with arrivals of its own and the second first next time."""
+        pairs = []
+        for number in range(count):
+            sides = [replace(side, seed=number + 1) for side in (self.without, self.with_it)]
+            order = sides if number % 2 == 0 else sides[::-1]
+            reports = {id(side): side.load(**load) for side in order}
+            pairs.append(Pair(*(reports[id(side)] for side in sides)))
+        return pairs
+
+
+@contextmanager
+def both(folder: Path, given: dict[str, str], setting: dict[str, str]) -> Iterator[Both]:
+    """Start the two services.
+
+    Args:
+        folder: To write to.
+        given: CXR_… of both.
+        setting: CXR_… of the one.
+    """
+    images = draw(folder)
+    with ExitStack() as started:
+        sides = []
+        for name, more in (("without", {}), ("with", setting)):
+            own = folder / name
+            served = started.enter_context(serving(own, given | more))
+            side = Setting(served, images, own, False, 1)
+            side.load(clients=CLIENTS, seconds=2)
+            sides.append(side)
+        yield Both(*sides)
+
+
+def ratio(pairs: Sequence[Pair], *path: str) -> str:
+    """With / without of a figure: median of the pairs and its 95 % interval (bootstrap)."""
+
+    def figure(report: Any) -> float:
+        for name in path:
+            report = report[name]
+        return float(report)
+
+    ratios = np.array([figure(pair.with_it) / figure(pair.without) for pair in pairs])
+    drawn = np.random.default_rng(0).choice(ratios, (_DRAWS, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
+    return f"{np.median(ratios):.3f} ({low:.3f} to {high:.3f})"
+
+
+def failures(pairs: Sequence[Pair]) -> int:
+    """Requests of all windows that got no answer, another status or a wrong one."""
+    return sum(failed(pair.without) + failed(pair.with_it) for pair in pairs)
+
+
+def counted(setting: Setting, name: str) -> dict[str, float]:
+    """A counter of the service by its label `outcome`."""
+    text = httpx.get(f"{setting.served.url}/metrics").text
+    lines = [line for line in text.splitlines() if line.startswith(f"{name}{{")]
+    return {line.split('outcome="')[1].split('"')[0]: float(line.split()[-1]) for line in lines}
