@@ -29,8 +29,8 @@ ANSWERS = 100
 
 @click.command()
 @click.option("--bundle", default="models/demo", show_default=True, metavar="DIR")
-@click.option("--seconds", default=10.0, show_default=True, help="Of a window.")
-@click.option("--pairs", default=8, show_default=True, help="Of windows.")
+@click.option("--seconds", default=5.0, show_default=True, help="Of a window.")
+@click.option("--pairs", default=12, show_default=True, help="Of windows.")
 def main(bundle: str, seconds: float, pairs: int) -> None:
     """Print both."""
     with tempfile.TemporaryDirectory(prefix="cxr-bench-") as temporary:

@@ -28,9 +28,9 @@ SHADOW = "service.serving.shadow_process"
 @click.option("--bundle", default="models/demo", show_default=True, metavar="DIR")
 @click.option("--shadow", metavar="DIR", help="The second bundle [default: the first].")
 @click.option("--share", default=0.1, show_default=True, help="Of the images.")
-@click.option("--seconds", default=10.0, show_default=True, help="Of a window.")
-@click.option("--pairs", default=6, show_default=True, help="Of windows at half load.")
-@click.option("--full-pairs", default=4, show_default=True, help="Of windows at full load.")
+@click.option("--seconds", default=4.0, show_default=True, help="Of a window.")
+@click.option("--pairs", default=16, show_default=True, help="Of windows at half load.")
+@click.option("--full-pairs", default=5, show_default=True, help="Of windows at full load.")
 def main(
     bundle: str, shadow: str | None, share: float, seconds: float, pairs: int, full_pairs: int
 ) -> None:
@@ -42,7 +42,7 @@ def main(
         second = {"CXR_SHADOW": str(Path(shadow or bundle).resolve())}
         second["CXR_SHADOW_SHARE"] = str(share)
         with both(folder, given, second) as services:
-            peak = services.without.load(clients=CLIENTS, seconds=seconds / 2)["throughput"]
+            peak = services.without.load(clients=CLIENTS, seconds=seconds)["throughput"]
             for title, count, load in (
                 (f"half load, {peak / 2:.0f}/s", pairs, {"rate": peak / 2}),
                 (f"full load, {CLIENTS} clients", full_pairs, {"clients": CLIENTS}),
