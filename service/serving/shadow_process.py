@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from service.errors import InferenceFailed, SettingRefused
+from service.errors import SettingRefused
 from service.logs import log_as_worker
 from service.network.bundle import OUTPUTS, open_bundle
 from service.network.runtime import Runtime
@@ -52,7 +52,7 @@ class ShadowProcess:
         """Score float32 (1, 224, 224) in [0, 1]; float32 (18,).
 
         Raises:
-            InferenceFailed: The process has ended; it is started again after a while.
+            ChildProcessError: The process has ended; it is started again after a while.
         """
         with self._lock:
             process = self._process or self._start()
@@ -63,7 +63,7 @@ class ShadowProcess:
                 to.flush()
                 answer = back.read(_LOGITS)
             if len(answer) < _LOGITS:
-                raise InferenceFailed(f"The shadow's process ended ({self._reap(process)}).")
+                raise ChildProcessError(f"The shadow's process ended ({self._reap(process)}).")
         self._pause = self._not_before = 0.0
         return np.frombuffer(answer, _FLOAT)
 
@@ -87,10 +87,10 @@ class ShadowProcess:
         """Start it, the first time at once and then after ever longer pauses.
 
         Raises:
-            InferenceFailed: It ended a moment ago.
+            ChildProcessError: It ended a moment ago.
         """
         if time.monotonic() < self._not_before:
-            raise InferenceFailed("The shadow's process has ended and is started again later.")
+            raise ChildProcessError("The shadow's process has ended and is started again later.")
         self._pause = min(max(1.0, 2 * self._pause), _LONGEST_PAUSE)
         self._not_before = time.monotonic() + self._pause
         # In the session of this process: another would be a group of its own to the scheduler.

@@ -8,7 +8,7 @@ import pyarrow.dataset
 import pytest
 from other_bundles import other_bundle, unchanged
 
-from service.errors import InferenceFailed, SettingRefused
+from service.errors import SettingRefused
 from service.metrics import SHADOW_IMAGES
 from service.network.bundle import read_manifest
 from service.network.predictor import open_predictor
@@ -226,11 +226,11 @@ def test_the_process_answers_as_the_network_does(demo_bundle, settings, monkeypa
     policy = os.sched_getscheduler(process._process.pid)
     assert policy == os.SCHED_IDLE
     process._process.kill()
-    with pytest.raises(InferenceFailed, match=r"The shadow's process ended \(-9\)"):
+    with pytest.raises(ChildProcessError, match=r"The shadow's process ended \(-9\)"):
         process.logits(pixels)
     assert process.logits(pixels).tolist() == expected.tolist()
     process.end()
-    with pytest.raises(InferenceFailed):
+    with pytest.raises(ChildProcessError):
         process.logits(pixels)
 
 
@@ -238,9 +238,9 @@ def test_a_process_that_cannot_load_its_bundle_fails_images(tmp_path, monkeypatc
     """Each image has its error, and the process is not started again for every one."""
     monkeypatch.setenv("CXR_BUNDLE", str(tmp_path))
     process = ShadowProcess()
-    with pytest.raises(InferenceFailed, match=r"The shadow's process ended \(1\)"):
+    with pytest.raises(ChildProcessError, match=r"The shadow's process ended \(1\)"):
         process.logits(PIXELS)
-    with pytest.raises(InferenceFailed, match="started again later"):
+    with pytest.raises(ChildProcessError, match="started again later"):
         process.logits(PIXELS)
 
 
