@@ -221,7 +221,7 @@ class ChestRadiographs:
         return_large_arrays()
         self._settings: Settings = read_settings()
         self._intake = ByteBudget(self._settings.max_held_bytes)
-        predictor = open_predictor(self._settings)
+        predictor = open_predictor(self._settings, staged=True)
         self._labels = predictor.manifest.labels
         compared = open_shadow(self._settings, predictor.manifest)
         self._monitoring = open_log(

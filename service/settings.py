@@ -69,9 +69,9 @@ class Settings(BaseSettings):
         "thread, and a lone run has all of them where that is quicker.",
     )
     check_choice: bool = Field(
-        True,
+        False,
         description="On another kind of machine than the exporting one, measure before serving "
-        "whether the bundle's choice is the fastest, and log it where it is not.",
+        "whether the bundle's choice is the fastest, and log it where it is not; takes 10 to 20 s.",
     )
     max_bytes: int = Field(
         64 << 20, ge=1 << 10, le=1 << 30, description="Bytes of a request's body at the most."

@@ -62,6 +62,7 @@ class RoundedToBfloat16:
     slots = 1
     spare = 0
     batches = None
+    steps = ()
 
     def __init__(self, library: torch.nn.Module, placement: Placement) -> None:
         self.placement = placement

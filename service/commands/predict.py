@@ -62,7 +62,7 @@ def predict(
 
     paths = images or (pick_image(),)
     settings = read_settings(bundle=bundle, runtime=runtime, precision=precision, site=site)
-    predictor = open_predictor(settings)
+    predictor = open_predictor(settings, staged=True)
     failed = False
     for path in paths:
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from service.network.answer import ImageAnswer, ModelAnswer, Prediction, image_a
 from service.network.answer import prediction as put_together
 from service.network.bundle import Bundle, Manifest, open_bundle
 from service.network.gate import Gate, Judgement, open_gate, require_chest_radiograph
-from service.network.runtime import Runtime, open_runtime
+from service.network.runtime import Runtime, golden_check, open_runtime
 from service.network.runtime.selection import Selection, select
 from service.network.scores import findings
 from service.network.site import Site, open_site
@@ -127,10 +127,17 @@ class Predictor:
     def _operating_points(self) -> np.ndarray:
         return np.array(self.manifest.thresholds(), np.float32)
 
-    def choice_warning(self, threads: int | None) -> str | None:
-        """What to log where another variant is the fastest here; may measure for seconds."""
+    @property
+    def steps(self) -> Sequence[Callable[[], None]]:
+        """The runtime's steps, each with the golden check."""
         chosen = self.manifest.variant(self.model.runtime, self.model.precision)
-        return choice_warning(self.bundle, chosen.name, threads)
+        check = golden_check(self.bundle, chosen)
+        return [partial(step, check) for step in self.runtime.steps]
+
+    def choice_warning(self, threads: int | None, *, measured: bool) -> str | None:
+        """As `service.network.variant_speed.choice_warning`."""
+        chosen = self.manifest.variant(self.model.runtime, self.model.precision)
+        return choice_warning(self.bundle, chosen.name, threads, measured=measured)
 
     def prepare(self, data: bytes, claim: Claim | None = None) -> Prepared:
         """Decode and preprocess an image file; claim and errors as for `prepare`."""
@@ -166,8 +173,13 @@ class Predictor:
         return self.answer(prepared, outputs.logits[0], self.judge(prepared, outputs.features[0]))
 
 
-def open_predictor(settings: Settings) -> Predictor:
+def open_predictor(settings: Settings, *, staged: bool = False) -> Predictor:
     """Verify the bundle and the site file that the settings name and load the runtime.
+
+    Args:
+        settings: Name them.
+        staged: Leave the predictor's steps to the caller: without them it is up in a third of the
+            time, and slower where there are several images.
 
     Raises:
         SetupFault: The bundle, the site file or the runtime is not to be trusted; the message says
@@ -175,7 +187,7 @@ def open_predictor(settings: Settings) -> Predictor:
     """
     bundle: Bundle = open_bundle(bundle_folder(settings))
     site = open_site(settings.site, bundle.manifest) if settings.site else None
-    chosen, runtime = _open_selected(bundle, settings)
+    chosen, runtime = _open_selected(bundle, settings, staged)
     return Predictor(
         model_answer(bundle.manifest, chosen.variant),
         runtime,
@@ -187,7 +199,7 @@ def open_predictor(settings: Settings) -> Predictor:
     )
 
 
-def _open_selected(bundle: Bundle, settings: Settings) -> tuple[Selection, Runtime]:
+def _open_selected(bundle: Bundle, settings: Settings, staged: bool) -> tuple[Selection, Runtime]:
     """Load the selected variant; where it fails and was not asked for, the next.
 
     Raises:
@@ -206,6 +218,7 @@ def _open_selected(bundle: Bundle, settings: Settings) -> tuple[Selection, Runti
                 settings.device,
                 settings.streams,
                 settings.max_batch,
+                staged=staged,
             )
         except BundleRefused as fault:
             if settings.runtime is not None or settings.precision is not None:

@@ -166,13 +166,19 @@ def faster_than_chosen(table: SpeedTable, chosen: str) -> str | None:
     )
 
 
-def choice_warning(bundle: Bundle, chosen: str, threads: int | None = None) -> str | None:
+def choice_warning(
+    bundle: Bundle, chosen: str, threads: int | None = None, *, measured: bool
+) -> str | None:
     """The warning that a service logs at its start about its variant, if any.
 
-    Measures only where the bundle was tuned on another kind of machine: on the same kind the
-    record stands, and a start costs nothing.
+    Args:
+        bundle: What is served.
+        chosen: Name of its variant in use.
+        threads: Of the runtime.
+        measured: Whether to measure where the bundle was tuned on another kind of machine; on the
+            same kind its record stands.
     """
     record = bundle.manifest.speed
     if record is not None and record.machine == this_machine(threads):
         return faster_than_chosen(record, chosen)
-    return faster_than_chosen(measure_bundle(bundle, threads), chosen)
+    return faster_than_chosen(measure_bundle(bundle, threads), chosen) if measured else None

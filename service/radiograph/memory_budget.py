@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import cached_property
 
 from service.errors import DeadlineExceeded, TooLarge
 
@@ -19,19 +18,35 @@ class MemoryBudget:
     """Bytes that images may take together; whoever comes first gets them first.
 
     Args:
-        total: How many, or what tells it when the first image comes.
+        total: How many, or what tells it, from the bytes that the process itself will still take,
+            when the first image comes.
     """
 
-    def __init__(self, total: int | Callable[[], int]) -> None:
+    def __init__(self, total: int | Callable[[int], int]) -> None:
         self._total = total
+        self._growing: Callable[[], int] = lambda: 0
         self._taken = 0
         self._waiting: deque[Claim] = deque()
         self._changed = threading.Condition()
 
-    @cached_property
+    @property
     def total(self) -> int:
-        """Bytes of the budget."""
-        return self._total() if callable(self._total) else self._total
+        """Bytes of the budget; told anew while the process grows."""
+        if not callable(self._total):
+            return self._total
+        growth = self._growing()
+        total = self._total(growth)
+        if not growth:
+            self._total = total
+        return total
+
+    def expect_growth(self, growth: Callable[[], int]) -> None:
+        """Leave memory for what the process itself will still take, 0 once it has it.
+
+        Args:
+            growth: Tells the bytes.
+        """
+        self._growing = growth
 
     @property
     def taken(self) -> int:

@@ -116,7 +116,11 @@ def reader(
     )
     memory = MemoryBudget(
         settings.decode_bytes
-        or (lambda: memory_for_images(memory_limit(), settings.max_held_bytes, reserve))
+        or (
+            lambda growth: memory_for_images(
+                memory_limit(), settings.max_held_bytes, reserve + growth
+            )
+        )
     )
     return RadiographReader(
         limits,

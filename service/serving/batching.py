@@ -104,23 +104,31 @@ class MicroBatcher:
         max_waiting: int = 128,
     ) -> None:
         self._run = run
-        self._sizes = tuple(sizes)
+        self._sizes: Sequence[int] = ()
         self._max_waiting = max_waiting
         self._queue: deque[Expected] = deque()
         self._expected: set[Expected] = set()
         lock = threading.Lock()
         self._changed = threading.Condition(lock)
         self._short = threading.Condition(lock)
-        self._enough = min(_ROUNDS_AHEAD * slots * self._sizes[-1], max_waiting)
+        self._enough = 0
         self._plenty = False
         self._closing = False
         self._running: dict[int, _Running] = {}
         self._loop = asyncio.get_running_loop()
         self._slots = [self._loop.create_future() for _ in range(slots)]
+        self.set_sizes(sizes)
         for slot in range(slots):
             # Daemons: a runtime that hangs must not keep the process from its end.
             name = f"runtime_{slot}"
             threading.Thread(target=self._serve, args=(slot,), name=name, daemon=True).start()
+
+    def set_sizes(self, sizes: Sequence[int]) -> None:
+        """Run batches of these sizes from now on."""
+        with self._changed:
+            self._sizes = tuple(sizes)
+            ahead = _ROUNDS_AHEAD * len(self._slots) * self._sizes[-1]
+            self._enough = min(ahead, self._max_waiting)
 
     @property
     def waiting(self) -> int:

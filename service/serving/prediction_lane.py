@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +16,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from service.errors import CxrError, DeadlineExceeded, Overloaded, Unavailable
+from service.errors import BundleRefused, CxrError, DeadlineExceeded, Overloaded, Unavailable
 from service.explain.answer import ExplanationAnswer, explanation_answer
 from service.explain.cam.class_map import CAM, class_activation_map
 from service.explain.cam.request import MapRequest
@@ -55,6 +56,10 @@ _QUIET_SECONDS = 0.5
 """Idle seconds before a single image may use all threads. Where
 images come at random, one that is alone is often joined by another before it is done, and a run on
 all threads is what the other then waits for."""
+
+_STEP_BYTES = 160 << 20
+"""Of memory that a step of a runtime takes: 140 MiB for batches of eight in int8, 180 in float32,
+40 to 100 for the others."""
 
 _LEARNING = 0.05
 """EMA weight of the newest image's seconds."""
@@ -153,6 +158,8 @@ class PredictionLane:
         self._settings = settings
         self._decoders = WorkQueue(settings.decoders, "decode")
         self._batcher: MicroBatcher | None = None
+        self._completing: asyncio.Future[None] | None = None
+        self._closing = False
         self._admitted = 0
         self._company_until = -math.inf
         # What may be in work at one time: waiting, running, and being decoded to be next.
@@ -163,8 +170,11 @@ class PredictionLane:
         self._inference_seconds = INFERENCE_SECONDS.labels(LANE)
 
     async def start(self) -> None:
-        """Log notes on the runtime, warm up every batch size, and accept work."""
-        await asyncio.wrap_future(self._decoders.submit(self._warm_up))
+        """Accept work, and see to the rest of the runtime and of its notes meanwhile."""
+        await asyncio.to_thread(self._note_choice)
+        steps = deque(self._predictor.steps)
+        self._predictor.reader.memory.expect_growth(lambda: len(steps) * _STEP_BYTES)
+        await asyncio.to_thread(self._warm_up)
         runtime = self._predictor.runtime
         self._batcher = MicroBatcher(
             self._run,
@@ -172,19 +182,39 @@ class PredictionLane:
             sizes=batch_sizes(runtime, self._settings.max_batch),
             max_waiting=self._settings.queue,
         )
+        self._completing = asyncio.ensure_future(self._complete(steps, self._batcher))
+
+    def _note_choice(self) -> None:
+        """Log why the variant is served, and where another one is quicker."""
+        measured = self._settings.check_choice
+        warning = self._predictor.choice_warning(self._settings.threads, measured=measured)
+        for note in filter(None, (self._predictor.note, warning)):
+            log.warning(note)
 
     def _warm_up(self) -> None:
-        notes = [self._predictor.note]
-        if self._settings.check_choice:
-            notes.append(self._predictor.choice_warning(self._settings.threads))
-        for note in filter(None, notes):
-            log.warning(note)
+        """Run every batch size once: the first run at a size allocates for it."""
         for way in ways(self._predictor.runtime):
             for size in batch_sizes(way, self._settings.max_batch):
                 way.run(np.zeros((size, 1, INPUT_SIDE, INPUT_SIDE), np.float32))
+
+    async def _complete(self, steps: deque[Callable[[], None]], batcher: MicroBatcher) -> None:
+        """Do the runtime's steps while images are answered."""
+        while steps:
+            try:
+                await asyncio.to_thread(steps[0])
+            except BundleRefused as fault:
+                log.error("%s; it is served without", fault.message)
+            except Exception:
+                log.exception("the runtime stays as it is")
+            steps.popleft()
+            if self._closing:
+                return
+            await asyncio.to_thread(self._warm_up)
+            batcher.set_sizes(batch_sizes(self._predictor.runtime, self._settings.max_batch))
         # Now that the process holds what it needs, what is left for images is known.
         if warning := self._predictor.reader.memory_warning:
             log.warning(warning)
+        log.info("the runtime is complete")
 
     def _run(self, pixels: np.ndarray) -> Outputs:
         """Run a batch; a single image takes all threads where no other is in work.
@@ -434,7 +464,10 @@ class PredictionLane:
         Returns:
             Whether everything came to an end in time.
         """
+        self._closing = True
         self._decoders.close()
+        if self._completing is not None:
+            await self._completing
         return self._batcher is None or await self._batcher.close(self._settings.drain_seconds)
 
 

@@ -38,6 +38,7 @@ class Constant:
 
     slots = 1
     spare = 0
+    steps = ()
     batches = None
     placement = Placement(1)
 

@@ -14,6 +14,7 @@ class Exactly:
 
     slots = 1
     spare = 0
+    steps = ()
     batches = None
     placement = Placement(1)
 
@@ -59,3 +60,14 @@ def test_a_limit_on_the_batch_leaves_sizes_out(most, sizes):
 def test_a_runtime_for_any_size_gets_any():
     """Up to the limit."""
     assert batch_sizes(Exactly(1, []), 3) == (1, 2, 3)
+
+
+def test_a_size_that_is_added_is_taken_from_then_on():
+    """Answers need the single size alone; every other one makes them quicker once it is there."""
+    noted: list[int] = []
+    runtime = FixedBatches({1: Exactly(1, noted)})
+    pixels = np.zeros((4, 1, 224, 224), np.float32)
+    runtime.run(pixels)
+    runtime.add(4, Exactly(4, noted))
+    runtime.run(pixels)
+    assert (noted, runtime.batches) == ([1, 1, 1, 1, 4], (1, 4))

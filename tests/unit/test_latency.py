@@ -20,6 +20,7 @@ class Slow:
 
     slots = 1
     spare = 0
+    steps = ()
     batches = None
     placement = Placement(2)
 

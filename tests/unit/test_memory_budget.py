@@ -131,9 +131,9 @@ def test_the_total_is_asked_for_once_and_late():
     """A total that has to be found out is found out when the first image comes, and stays."""
     asked = []
 
-    def total() -> int:
+    def total(growth: int) -> int:
         asked.append(True)
-        return 500 * MIB
+        return 500 * MIB - growth
 
     budget = MemoryBudget(total)
     assert asked == []
@@ -141,3 +141,17 @@ def test_the_total_is_asked_for_once_and_late():
         with budget.claim() as claim:
             claim.take(1, 1, 1)
     assert (budget.total, len(asked)) == (500 * MIB, 1)
+
+
+def test_memory_that_the_process_will_take_itself_is_left_to_it():
+    """While the process grows the total is told anew, less what is still to come; then it stays."""
+    growth = [200 * MIB]
+    budget = MemoryBudget(lambda coming: 500 * MIB - coming)
+    budget.expect_growth(lambda: growth[0])
+    assert budget.total == 300 * MIB
+    growth[0] = 50 * MIB
+    assert budget.total == 450 * MIB
+    growth[0] = 0
+    assert budget.total == 500 * MIB
+    growth[0] = 200 * MIB
+    assert budget.total == 500 * MIB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import io
+import logging
 import threading
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import DeadlineExceeded, Overloaded
+from service.errors import BundleRefused, DeadlineExceeded, Overloaded
 from service.http.batch_answer import answer_each
 from service.http.uploads import ByteBudget, Upload
 from service.network.predictor import open_predictor
@@ -29,6 +30,7 @@ class Noted:
 
     slots = 2
     spare = 0
+    steps = ()
     batches = None
     placement = Placement(2)
 
@@ -381,3 +383,32 @@ async def test_of_a_batch_one_image_fails_alone(lane, caplog):
     assert intake.held == 0
     (line,) = [entry for entry in caplog.records if entry.name == "cxr.predict"]
     assert line.exc_info[0] is ZeroDivisionError
+
+
+async def test_images_are_answered_while_the_runtime_is_completed(opened, caplog):
+    """The lane is ready before the runtime's steps are done; one that fails is logged, and the next
+    is done all the same."""
+    caplog.set_level(logging.INFO, "cxr.predict")
+    begun, go = threading.Event(), threading.Event()
+
+    def fail(_check):
+        raise BundleRefused("not to be trusted")
+
+    def grow(_check):
+        begun.set()
+        assert go.wait(LONG)
+
+    runtime = Noted()
+    runtime.steps = (fail, grow)
+    lane = PredictionLane(dataclasses.replace(opened, runtime=runtime), Settings(max_batch=4))
+    await lane.start()
+    assert await asyncio.to_thread(begun.wait, LONG)
+    assert lane.ready
+    assert (await lane.predict(File(png(64)), soon())).prediction.model.demo
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "not to be trusted; it is served without"
+    ]
+    assert "the runtime is complete" not in caplog.messages
+    go.set()
+    await until(lambda: "the runtime is complete" in caplog.messages)
+    await lane.close()

@@ -17,6 +17,7 @@ from service.network.predictor import open_predictor
 from service.network.runtime import (
     Runtime,
     batch_sizes,
+    golden_check,
     load_runtime,
     open_runtime,
     prove,
@@ -188,6 +189,23 @@ def test_a_variant_that_answers_otherwise_is_refused(bundle, runtime_of):
         prove(runtime_of(name), bundle, variant)
 
 
+def test_steps_make_a_runtime_whole(bundle, images):
+    """Staged, a runtime answers before its steps are done, and the same after; a step whose model
+    answers the golden input otherwise leaves it as it is."""
+    variant = bundle.manifest.variant("openvino", "float32")
+    runtime = open_runtime(bundle, variant, 2, max_batch=4, staged=True)
+    before = runtime.run(images).logits
+    assert (runtime.batches, len(runtime.steps)) == ((1,), 2)
+    largest, wide = runtime.steps
+    with pytest.raises(BundleRefused, match="answers the golden input"):
+        largest(golden_check(bundle, variant.model_copy(update={"golden_tolerance": -1.0})))
+    assert runtime.batches == (1,)
+    for step in (largest, wide):
+        step(golden_check(bundle, variant))
+    assert runtime.batches == (1, 4)
+    np.testing.assert_allclose(runtime.run(images).logits, before, atol=1e-5)
+
+
 def test_a_variant_that_fails_here_is_replaced_by_the_next(bundle, tmp_path, caplog):
     """The golden pair has the last word: the log has an error, and the next variant answers; one
     that was asked for is refused."""
@@ -322,8 +340,8 @@ def test_on_the_machine_of_the_record_the_record_answers(bundle):
     slow, fast = "onnxruntime-float32", "openvino-float32"
     speed = SpeedTable(machine=this_machine(), measurements=(_row(slow, 1, 10), _row(fast, 1, 20)))
     tuned = replace(bundle, manifest=bundle.manifest.model_copy(update={"speed": speed}))
-    assert choice_warning(tuned, fast) is None
-    assert choice_warning(tuned, slow).startswith(f"{fast} runs 2.00 times as fast")
+    assert choice_warning(tuned, fast, measured=False) is None
+    assert choice_warning(tuned, slow, measured=False).startswith(f"{fast} runs 2.00 times as fast")
 
 
 def test_measuring_covers_every_runtime_and_batch_size(bundle):

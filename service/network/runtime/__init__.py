@@ -53,6 +53,14 @@ class Placement:
     max_batch: int = 8
 
 
+Check = Callable[["Runtime", int], None]
+"""Raises BundleRefused where a runtime for batches of so many images is not to be trusted."""
+
+Step = Callable[[Check], None]
+"""Compiles one more model of a runtime, checks it and takes it into use; the runtime may run
+meanwhile. Where the check fails the runtime stays as it is."""
+
+
 class Runtime(Protocol):
     """Runs one variant of the network. Safe to call from several threads.
 
@@ -63,6 +71,7 @@ class Runtime(Protocol):
             start the moment that it is, where the next would first have to be fetched.
         batches: Batch sizes that it is made for, ascending from 1; None where it is for any. A
             batch of another size is answered too, in pieces.
+        steps: What is still to be done until it is as quick as it can be; no answer needs it.
         low_latency: The same network arranged to answer one image as soon as can be while nothing
             else is in work; itself where no other way is quicker.
     """
@@ -70,6 +79,9 @@ class Runtime(Protocol):
     placement: Placement
     slots: int
     spare: int
+
+    @property
+    def steps(self) -> Sequence[Step]: ...
 
     @property
     def batches(self) -> tuple[int, ...] | None: ...
@@ -121,7 +133,7 @@ def load_runtime(
     streams: int | None = 1,
     max_batch: int = 8,
 ) -> Runtime:
-    """Load a variant from a bundle's folder, without the golden pair.
+    """Load a variant from a bundle's folder, without the golden pair, and do all its steps.
 
     Args:
         folder: Where the variant's files are.
@@ -134,6 +146,20 @@ def load_runtime(
     Raises:
         BundleRefused: The variant cannot run here, or its file cannot be loaded.
     """
+    runtime = _open(folder, variant, threads, device, streams, max_batch)
+    for step in runtime.steps:
+        step(lambda _runtime, _images: None)
+    return runtime
+
+
+def _open(
+    folder: Path,
+    variant: Variant,
+    threads: int | None,
+    device: Device,
+    streams: int | None,
+    max_batch: int,
+) -> Runtime:
     if reason := unavailable_reason(variant, device):
         raise BundleRefused(f"{variant.name} cannot run: {reason}")
     placement = Placement(threads or usable_cpus(), device, streams, max_batch)
@@ -149,6 +175,8 @@ def open_runtime(
     device: Device = "cpu",
     streams: int | None = None,
     max_batch: int = 8,
+    *,
+    staged: bool = False,
 ) -> Runtime:
     """Load a variant of a verified bundle and check it with the golden pair.
 
@@ -159,15 +187,26 @@ def open_runtime(
         device: What to run on.
         streams: Runs at one time that share the threads; None as for `Placement`.
         max_batch: As for `Placement`.
+        staged: Leave the runtime's steps to the caller.
 
     Raises:
         BundleRefused: The variant cannot run here, its file cannot be loaded, or it answers the
             golden input otherwise than the library did.
     """
-    runtime = load_runtime(bundle.folder, variant, threads, device, streams, max_batch)
-    for way in ways(runtime):
-        prove(way, bundle, variant)
+    runtime = _open(bundle.folder, variant, threads, device, streams, max_batch)
+    prove(runtime, bundle, variant)
+    for step in () if staged else runtime.steps:
+        step(golden_check(bundle, variant))
     return runtime
+
+
+def golden_check(bundle: Bundle, variant: Variant) -> Check:
+    """The check of a variant's runtimes with the golden pair."""
+
+    def check(runtime: Runtime, images: int) -> None:
+        prove(runtime, bundle, variant, images)
+
+    return check
 
 
 def ways(runtime: Runtime) -> Sequence[Runtime]:
@@ -181,8 +220,14 @@ def batch_sizes(runtime: Runtime, most: int) -> tuple[int, ...]:
     return tuple(size for size in made_for if size <= most)
 
 
-def prove(runtime: Runtime, bundle: Bundle, variant: Variant) -> float:
+def prove(runtime: Runtime, bundle: Bundle, variant: Variant, images: int | None = None) -> float:
     """Run the golden input and compare with the library's answer.
+
+    Args:
+        runtime: What is checked.
+        bundle: Has the golden pair.
+        variant: Has the tolerance.
+        images: Of the batch, for which the pair is repeated or cut; as many as it has where None.
 
     Returns:
         The largest |probability difference| over all outputs.
@@ -191,6 +236,8 @@ def prove(runtime: Runtime, bundle: Bundle, variant: Variant) -> float:
         BundleRefused: It is over the variant's tolerance, or not a number.
     """
     pixels, logits = bundle.golden_pair()
+    if images is not None:
+        pixels, logits = (np.resize(rows, (images, *rows.shape[1:])) for rows in (pixels, logits))
     drift = float(np.max(np.abs(sigmoid(runtime.run(pixels).logits) - sigmoid(logits))))
     if not drift <= variant.golden_tolerance:
         raise BundleRefused(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from service.network.runtime import Outputs, Runtime
+from service.network.runtime import Outputs, Runtime, Step
 
 
 class FixedBatches:
@@ -27,24 +27,34 @@ class FixedBatches:
         self.placement = one.placement
         self.slots = one.slots
         self.spare = one.spare
-        self.batches: tuple[int, ...] | None = tuple(sorted(compiled))
+        self.steps: Sequence[Step] = ()
         self.low_latency: Runtime = self
 
+    @property
+    def batches(self) -> tuple[int, ...] | None:
+        return tuple(sorted(self._compiled))
+
+    def add(self, size: int, runtime: Runtime) -> None:
+        """Run batches of one more size at once from now on."""
+        self._compiled = dict(sorted({**self._compiled, size: runtime}.items(), reverse=True))
+
     def run(self, pixels: np.ndarray) -> Outputs:
-        if (whole := self._compiled.get(len(pixels))) is not None:
+        compiled = self._compiled  # another thread may put another in its place
+        if (whole := compiled.get(len(pixels))) is not None:
             return whole.run(pixels)
-        cuts = [0, *self._ends(len(pixels))]
-        parts = [self._compiled[to - at].run(pixels[at:to]) for at, to in pairwise(cuts)]
+        cuts = [0, *_ends(len(pixels), compiled)]
+        parts = [compiled[to - at].run(pixels[at:to]) for at, to in pairwise(cuts)]
         return Outputs(
             np.concatenate([part.logits for part in parts]),
             np.concatenate([part.cams for part in parts]),
             np.concatenate([part.features for part in parts]),
         )
 
-    def _ends(self, images: int) -> Iterator[int]:
-        """End of each part of a batch, the largest size that fits first."""
-        at = 0
-        for size in self._compiled:
-            while images - at >= size:
-                at += size
-                yield at
+
+def _ends(images: int, sizes: Iterable[int]) -> Iterator[int]:
+    """End of each part of a batch, the largest size that fits first."""
+    at = 0
+    for size in sizes:
+        while images - at >= size:
+            at += size
+            yield at

@@ -32,6 +32,7 @@ class OnnxRuntime:
     slots = 1
     spare = 0
     batches = None
+    steps = ()
 
     def __init__(self, session: Any, placement: Placement) -> None:
         self._session = session

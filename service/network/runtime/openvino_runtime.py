@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from service.errors import BundleRefused
 from service.network.bundle import Variant
-from service.network.runtime import Outputs, Placement, Runtime
+from service.network.runtime import Check, Outputs, Placement, Runtime
 from service.network.runtime.fixed_batches import FixedBatches
 from service.network.runtime.latency import low_latency_runtime
 from service.network.runtime.openvino_core import core
@@ -53,6 +54,7 @@ class OpenVinoRuntime:
 
     spare = _SPARE
     batches: tuple[int, ...] | None = None
+    steps = ()
 
     def __init__(self, model: Any, placement: Placement, streams: int) -> None:
         self.placement = placement
@@ -93,32 +95,41 @@ def batch_sizes_up_to(most: int) -> tuple[int, ...]:
 
 
 def open_variant(folder: Path, variant: Variant, placement: Placement) -> Runtime:
-    """Compile an ONNX or OpenVINO file, with one stream per thread.
+    """Compile an ONNX or OpenVINO file for single images, with one stream per thread.
 
-    Nothing compiled is cached on disk: a cache would be a second file to trust.
+    Larger batches, and a single image on all threads, are its steps. Nothing compiled is cached on
+    disk: a cache would be a second file to trust.
 
     Raises:
         BundleRefused: OpenVINO cannot load it, or not on that device.
     """
     if placement.device != "cpu":
         return _compile(folder, variant, placement, None, placement.streams or 1)
-    if placement.streams is not None or placement.threads == 1:
-        return _on_cpu(folder, variant, placement, placement.streams or 1)
-    narrow = start_at_lower_priority(
-        _STANDS_BACK, lambda: _on_cpu(folder, variant, placement, placement.threads)
-    )
-    wide = FixedBatches({1: _compile(folder, variant, placement, 1, 1)})
-    narrow.low_latency = low_latency_runtime(wide, narrow)
-    return narrow
+    by_load = placement.streams is None and placement.threads > 1
+    streams = placement.threads if by_load else placement.streams or 1
 
+    def compiled(size: int) -> OpenVinoRuntime:
+        nice = _STANDS_BACK if by_load else 0
+        return start_at_lower_priority(
+            nice, lambda: _compile(folder, variant, placement, size, streams)
+        )
 
-def _on_cpu(folder: Path, variant: Variant, placement: Placement, streams: int) -> FixedBatches:
-    return FixedBatches(
-        {
-            size: _compile(folder, variant, placement, size, streams)
-            for size in batch_sizes_up_to(placement.max_batch)
-        }
-    )
+    runtime = FixedBatches({1: compiled(1)})
+
+    def add(size: int, check: Check) -> None:
+        model = compiled(size)
+        check(model, size)
+        runtime.add(size, model)
+
+    def add_wide(check: Check) -> None:
+        wide = FixedBatches({1: _compile(folder, variant, placement, 1, 1)})
+        check(wide, 1)
+        runtime.low_latency = low_latency_runtime(wide, runtime)
+
+    # The largest first: at the start of a pod as many images wait as it gets.
+    larger = [partial(add, size) for size in reversed(batch_sizes_up_to(placement.max_batch)[1:])]
+    runtime.steps = (*larger[:1], add_wide, *larger[1:]) if by_load else larger
+    return runtime
 
 
 def _compile(

@@ -19,6 +19,7 @@ class TorchScriptRuntime:
     slots = 1
     spare = 0
     batches = None
+    steps = ()
 
     def __init__(self, network: torch.jit.ScriptModule, placement: Placement) -> None:
         self._network = network
