@@ -11,9 +11,14 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedGroupKFold
 
 from export.errors import FitRefused
-from service.network.site import Isotonic, Platt, log_odds
+from service.network.site import EDGE, Isotonic, Platt, Unchanged, log_odds
 
 FOLDS = 5
+SURE = 2.0
+"""Standard errors by which cross-validation has to be better than the network's own probability.
+Fitted to few images that it tells apart well, a slope is too steep for others."""
+
+Method = Literal["unchanged", "platt", "isotonic"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,15 @@ class Calibrator:
         log_losses: Of each method by cross-validation over patients.
     """
 
-    fitted: Platt | Isotonic
-    log_losses: dict[Literal["platt", "isotonic"], float]
+    fitted: Platt | Isotonic | Unchanged
+    log_losses: dict[Method, float]
 
 
 def fit(truth: np.ndarray, probabilities: np.ndarray, patients: np.ndarray) -> Calibrator:
     """Fit Platt's and isotonic calibration and take the one of less log loss.
+
+    Where the gain over the network's own probability is under `SURE` standard errors, over
+    patients, that stays.
 
     Args:
         truth: bool (N,), each class with `FOLDS` patients at the least.
@@ -46,15 +54,20 @@ def fit(truth: np.ndarray, probabilities: np.ndarray, patients: np.ndarray) -> C
     for train, test in folds.split(at, truth, patients):
         foreseen["platt"][test] = _apply_platt(_platt(truth[train], at[train]), at[test])
         foreseen["isotonic"][test] = _isotonic(truth[train], at[train]).predict(at[test])
-    losses = {name: float(log_loss(truth, values)) for name, values in foreseen.items()}
-    fitted: Platt | Isotonic
+    losses: dict[Method, float] = {"unchanged": float(log_loss(truth, _edged(probabilities)))}
+    losses |= {"platt": float(log_loss(truth, foreseen["platt"]))}
+    losses |= {"isotonic": float(log_loss(truth, foreseen["isotonic"]))}
+    best = "platt" if losses["platt"] <= losses["isotonic"] else "isotonic"
+    fitted: Platt | Isotonic | Unchanged
     intercept, slope = _platt(truth, at)
     if slope <= 0:
         raise FitRefused(
             "the network's probability is no higher for images with the finding than for those "
             "without, so no operating point and no calibration helps"
         )
-    if losses["platt"] <= losses["isotonic"]:
+    if not _surely_better(truth, foreseen[best], _edged(probabilities), patients):
+        fitted = Unchanged()
+    elif best == "platt":
         fitted = Platt(slope=slope, intercept=intercept)
     else:
         knots = _isotonic(truth, at)
@@ -62,7 +75,22 @@ def fit(truth: np.ndarray, probabilities: np.ndarray, patients: np.ndarray) -> C
             log_odds=tuple(knots.X_thresholds_.tolist()),
             probabilities=tuple(knots.y_thresholds_.tolist()),
         )
-    return Calibrator(fitted, {"platt": losses["platt"], "isotonic": losses["isotonic"]})
+    return Calibrator(fitted, losses)
+
+
+def _edged(probabilities: np.ndarray) -> np.ndarray:
+    """As a site file has them: finite in their log odds."""
+    return np.clip(probabilities, EDGE, 1 - EDGE)
+
+
+def _surely_better(
+    truth: np.ndarray, values: np.ndarray, than: np.ndarray, patients: np.ndarray
+) -> bool:
+    """Whether log loss is less by `SURE` standard errors; a patient's images count together."""
+    gain = np.where(truth, np.log(values / than), np.log((1 - values) / (1 - than)))
+    _, of = np.unique(patients, return_inverse=True)
+    sums = np.bincount(of, gain)
+    return bool(sums.sum() > SURE * np.sqrt(len(sums)) * sums.std(ddof=1))
 
 
 def _platt(truth: np.ndarray, at: np.ndarray) -> tuple[float, float]:

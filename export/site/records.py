@@ -45,7 +45,7 @@ class FittedFinding(Record):
 
     label: str
     site: SiteFinding
-    log_losses: dict[Literal["platt", "isotonic"], float] = Field(
+    log_losses: dict[Literal["unchanged", "platt", "isotonic"], float] = Field(
         description="By cross-validation over the patients fitted on."
     )
     images: int = Field(description="Judged, as all below.")

@@ -26,7 +26,7 @@ from service.network.bundle import Manifest
 FORMAT = 1
 """Version of the file's layout; a service reads exactly the one it knows."""
 
-_EDGE = float(np.finfo(np.float32).eps) / 2
+EDGE = float(np.finfo(np.float32).eps) / 2
 """Probabilities are float32: nearer to 0 or 1 than this they say no more than the edge."""
 
 Decision = Literal["positive", "negative", "uncertain"]
@@ -86,6 +86,12 @@ class Isotonic(_Record):
     probabilities: tuple[_Inside, ...] = Field(min_length=1)
 
 
+class Unchanged(_Record):
+    """The network's own probability, where nothing shows that another is better."""
+
+    method: Literal["unchanged"] = "unchanged"
+
+
 class Uncertain(_Record):
     """Where neither decision is to be trusted: split conformal prediction for each class apart.
 
@@ -109,7 +115,7 @@ class SiteFinding(_Record):
     prevalence_of_images: _Inside
     prevalence: _Inside = Field(description="That the calibrated probability holds for.")
     operating_point: OperatingPoint
-    calibration: Annotated[Platt | Isotonic, Field(discriminator="method")]
+    calibration: Annotated[Platt | Isotonic | Unchanged, Field(discriminator="method")]
     uncertain: Uncertain
 
     def calibrated(self, probability: float) -> float:
@@ -124,6 +130,8 @@ class SiteFinding(_Record):
     def at_prevalence_of_images(self, probability: float) -> float:
         """The same where the finding is as common as among the images that it was fitted on."""
         at, fitted = log_odds(probability), self.calibration
+        if isinstance(fitted, Unchanged):
+            return _sigmoid(at)
         if isinstance(fitted, Platt):
             return _sigmoid(fitted.slope * at + fitted.intercept)
         place = bisect_right(fitted.log_odds, at)
@@ -281,7 +289,7 @@ def digest(record: dict[str, Any]) -> str:
 
 def log_odds(probability: float) -> float:
     """Log odds of one of the network's probabilities, finite at 0 and 1."""
-    return _log_odds(min(max(probability, _EDGE), 1 - _EDGE))
+    return _log_odds(min(max(probability, EDGE), 1 - EDGE))
 
 
 def _log_odds(probability: float) -> float:

@@ -297,6 +297,21 @@ def test_isotonic_is_taken_where_no_line_fits():
     assert found.log_losses["isotonic"] < found.log_losses["platt"]
 
 
+def test_a_probability_that_is_calibrated_stays_as_it_is():
+    """Labels drawn from the probabilities themselves leave nothing to gain; many images of few
+    patients, whose agreement is chance, do so no less."""
+    draw = np.random.default_rng(3)
+    values = draw.uniform(0.01, 0.99, size=300)
+    truth = draw.uniform(size=300) < values
+    found = calibrator.fit(truth, values, np.arange(300))
+    assert found.fitted.method == "unchanged"
+    assert found.log_losses["unchanged"] <= found.log_losses["isotonic"]
+    few = draw.uniform(0.01, 0.99, size=20)
+    shown = draw.uniform(size=20) < few
+    repeated = calibrator.fit(*(np.repeat(one, 50) for one in (shown, few, np.arange(20))))
+    assert repeated.fitted.method == "unchanged"
+
+
 def test_a_network_that_is_the_wrong_way_round_is_refused():
     """Where probabilities are lower with the finding, nothing is fitted."""
     truth = np.arange(40) < 20
