@@ -246,7 +246,7 @@ async def test_pixels_that_need_no_decoding_queue_beside_those_that_do(lane, rad
     runtime.gate.clear()
     runtime.low_latency.gate.clear()
     running = [asyncio.create_task(lane.predict(radiograph, soon())) for _ in range(2)]
-    await until(lambda: lane.in_work == 2 and lane.waiting == 0)
+    await until(lambda: len(runtime.batches) + len(runtime.low_latency.batches) == 2)
     pixels = np.zeros((1, 224, 224), np.float32)
     both = [
         asyncio.create_task(lane.run_network(pixels, soon())),
