@@ -10,6 +10,7 @@ bundle again.
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -51,11 +52,25 @@ def main(
                 found = services.windows(count, seconds=seconds, **load)
                 after = counted(services.with_it, COUNTER)
                 _print(title, found, {k: v - before.get(k, 0) for k, v in after.items()})
+            scored, seconds = _scored_under_load(services.with_it)
+            click.echo(f"scored in {seconds:.0f} s in the middle of full load: {scored:.0f}")
             click.echo(
                 f"memory: the service's process {_memory(services.without, PREDICTION):.0f} MiB, "
                 f"with a shadow {_memory(services.with_it, PREDICTION):.0f} MiB and the shadow's "
                 f"{_memory(services.with_it, SHADOW):.0f} MiB"
             )
+
+
+def _scored_under_load(side: Setting, seconds: float = 5.0) -> tuple[float, float]:
+    """Images that the shadow scores while the clients ask: what waits is scored after them."""
+    load = side.start(clients=CLIENTS, seconds=seconds + 1)
+    time.sleep(2)  # the generator's start, and what waited before
+    before, started = counted(side, COUNTER).get("scored", 0.0), time.monotonic()
+    time.sleep(seconds)
+    scored = counted(side, COUNTER).get("scored", 0.0) - before
+    taken = time.monotonic() - started
+    load.result()
+    return scored, taken
 
 
 def _memory(side: Setting, role: str) -> float:

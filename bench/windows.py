@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import numpy as np
 import psutil
@@ -60,6 +61,9 @@ class Both:
 
         Returns:
             As many pairs without a disturbance, or what there is after half as many more.
+
+        Raises:
+            click.ClickException: There is none.
         """
         pairs: list[Pair] = []
         for number in range(count + count // 2):
@@ -73,7 +77,10 @@ class Both:
             pairs.append(Pair(*(reports[id(side)] for side in sides), others))
             if sum(pair.others <= OTHERS for pair in pairs) == count:
                 break
-        return [pair for pair in pairs if pair.others <= OTHERS]
+        kept = [pair for pair in pairs if pair.others <= OTHERS]
+        if not kept:
+            raise click.ClickException("other processes took a part of the processors all the time")
+        return kept
 
 
 def _foreign_seconds() -> float:
