@@ -91,6 +91,8 @@ class Peer:
 
     def __exit__(self, *_):
         self._server.shutdown()
+        for each in self._server.active_associations:  # shutdown leaves them open
+            each.abort()
 
 
 @needs_pacs
@@ -181,18 +183,18 @@ def test_each_peer_ends_where_it_should(served, tmp_path):
 def test_a_peer_that_takes_another_report_than_before_gets_it(served, tmp_path):
     """What was made for it before it changed is made once more, in the form that it takes now."""
     (_, first), (_, second) = radiographs(2, real_every=0)
-    with Peer(uid.Comprehensive3DSRStorage) as peer:
-        node = Node(tmp_path / "node", served.url, [peer.table("peer", 'objects = ["sr"]')])
-        with node_running(node):
+    peer = Peer(uid.Comprehensive3DSRStorage)
+    node = Node(tmp_path / "node", served.url, [peer.table("peer", 'objects = ["sr"]')])
+    with node_running(node):
+        with peer:
             Sender(node).send([first])
             wait_for(node.idle, LIMIT, "the first")
-            peer.__exit__()
-            with Peer(uid.BasicTextSRStorage, port=peer.port) as changed:
-                Sender(node).send([second])
-                wait_for(node.idle, LIMIT, "the second")
-                assert node.counts()["destinations"] == {"peer": {"delivered": 2}}
-                kinds = [each.SOPClassUID for each in (*peer.datasets, *changed.datasets)]
-                assert kinds == [uid.Comprehensive3DSRStorage, uid.BasicTextSRStorage]
+        with Peer(uid.BasicTextSRStorage, port=peer.port) as changed:
+            Sender(node).send([second])
+            wait_for(node.idle, LIMIT, "the second")
+            assert node.counts()["destinations"] == {"peer": {"delivered": 2}}
+    kinds = [each.SOPClassUID for each in (*peer.datasets, *changed.datasets)]
+    assert kinds == [uid.Comprehensive3DSRStorage, uid.BasicTextSRStorage]
 
 
 def altered(file, **attributes):
