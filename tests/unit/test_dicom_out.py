@@ -338,3 +338,11 @@ def test_a_leg_has_its_laterality_or_an_empty_one(original, tmp_path):
     data = capture(source, found_in(source))[0]
     assert errors(data, tmp_path) == []
     assert pydicom.dcmread(io.BytesIO(data)).Laterality == ""
+
+
+def test_a_source_of_no_known_class_is_refused(original):
+    """A SOP Class UID that names nothing is the file's fault: 422, not a failure of the service."""
+    source = source_header(changed(original, SOPClassUID="1.2.3"))
+    with pytest.raises(Unprocessable) as refused:
+        structured_report(source, found_in(source), MODEL, WARNINGS)
+    assert refused.value.code == "source_attributes"

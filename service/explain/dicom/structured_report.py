@@ -24,6 +24,7 @@ from service.explain.dicom.study import (
     NewSeries,
     derived_series,
     patient_orientation,
+    taking_over,
 )
 from service.explain.explanation import Explanation
 from service.explain.hotspot import Box, patient_side
@@ -59,14 +60,17 @@ def structured_report(
     """
     explanation = explanation.without_region_of_negative()
     series = derived_series(source, model, kind, explanation.settings, SERIES_NUMBER)
-    content = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=observer(model)),
-        procedure_reported=PROCEDURE,
-        imaging_measurements=[_measurements(source, explanation, model, series)],
-        title=codes.DCM.ImagingMeasurementReport,
-        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(ENGLISH),
-    )
-    content[0].ContentSequence.append(_evaluations(explanation, warnings))
+    with taking_over():
+        content = sr.MeasurementReport(
+            observation_context=sr.ObservationContext(observer_device_context=observer(model)),
+            procedure_reported=PROCEDURE,
+            imaging_measurements=[_measurements(source, explanation, model, series)],
+            title=codes.DCM.ImagingMeasurementReport,
+            language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
+                ENGLISH
+            ),
+        )
+        content[0].ContentSequence.append(_evaluations(explanation, warnings))
     target = explanation.request.target
     return document(kind, source, content, series, model, f"Explanation: {target}")
 
