@@ -31,6 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.drawn import draw
 from bench.machine import machine
+from bench.peers.contenders import quantised
 from bench.processes import PREDICTION, Served, environment, free_port, serving
 from bench.protocol_requests import INFER, REST_PATH, grpc_request, rest_request
 from bench.wire import form_body, form_type
@@ -111,6 +112,7 @@ def mlserver(
     (folder / "settings.json").write_text(
         json.dumps({**ports, "host": "127.0.0.1", "parallel_workers": 0, "debug": False})
     )
+    network = bundle / quantised(bundle).files[0]
     model = {
         "name": "cxr",
         "implementation": "bench.peers.mlserver_peer.Peer",
@@ -121,7 +123,7 @@ def mlserver(
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [MLSERVER.absolute(), "start", folder],
-            env=environment(PEER_BUNDLE=str(bundle), PEER_RUNTIME="openvino"),
+            env=environment(PEER_NETWORK=str(network), PEER_RUNTIME="openvino"),
             cwd=folder,
             stdout=log,
             stderr=log,

@@ -7,12 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
+
 from bench.wire import Body
+from service.network.bundle import Variant, read_manifest
+from service.network.runtime.selection import select
 
 OURS = "cxr serve"
 FLOAT32, INT8 = "float32", "int8"
 RUNTIMES = {FLOAT32: "onnxruntime", INT8: "openvino"}
-RUNTIME_NAMES = {FLOAT32: "ONNX Runtime float32", INT8: "OpenVINO int8"}
+
+
+def quantised(bundle: Path) -> Variant:
+    """The 8-bit variant of a bundle that the service takes on this processor.
+
+    Raises:
+        click.ClickException: It takes another one here.
+    """
+    variant = select(read_manifest(bundle)).variant
+    if not variant.precision.startswith(INT8):
+        raise click.ClickException(
+            f"this compares 8-bit networks, and {variant.name} is served on this processor"
+        )
+    return variant
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,7 @@ class Contender:
 
     Attributes:
         server: The way to serve.
-        precision: FLOAT32 or INT8.
+        precision: FLOAT32, or INT8 for the 8-bit network of this processor.
         knobs: Settings that are not as the peer's file has them.
     """
 
@@ -61,7 +78,9 @@ class Contender:
         """Variables that it is started with."""
         if self.ours:
             return {"CXR_BUNDLE": str(bundle)}
-        own = {"RUNTIME": RUNTIMES[self.precision], "BUNDLE": str(bundle), "PORT": str(port)}
+        network = quantised(bundle).files[0] if self.precision == INT8 else "network.onnx"
+        own = {"RUNTIME": RUNTIMES[self.precision], "NETWORK": str(bundle / network)}
+        own["PORT"] = str(port)
         own |= {name: str(value) for name, value in self.knobs.items()}
         # uvicorn's own variable; the peers that take PEER_WORKERS do not look at it.
         workers = {"WEB_CONCURRENCY": str(self.knobs.get("WORKERS", 1))}

@@ -57,10 +57,10 @@ def open_network(threads: int, streams: int = 1) -> Network:
         A function of pixels, float32 (N, 1, 224, 224) in [0, 1], to probabilities (N, 18); several
         threads may call it at once.
     """
-    folder = Path(os.environ.get("PEER_BUNDLE", "models/demo"))
+    file = Path(os.environ.get("PEER_NETWORK", "models/demo/network.onnx"))
     if runtime() == "openvino":
-        return _openvino(folder / "network.int8.xml", threads, streams)
-    return _onnx_runtime(folder / "network.onnx", threads)
+        return _openvino(file, threads, streams)
+    return _onnx_runtime(file, threads)
 
 
 def _onnx_runtime(file: Path, threads: int) -> Network:

@@ -17,10 +17,11 @@ import click
 
 from bench.drawn import SMALL, draw
 from bench.machine import machine, stamp
-from bench.peers.contenders import CONTENDERS, INT8, OURS, RUNTIME_NAMES, Contender
+from bench.peers.contenders import CONTENDERS, INT8, OURS, Contender, quantised
 from bench.peers.results import (
     AT,
     CLIENTS,
+    FLOAT32_BOUNDS,
     NOTHING,
     claims,
     cost_table,
@@ -205,6 +206,7 @@ def measure(plan: Plan, chosen: Sequence[Contender], repeats: int, rate: float |
         scripts.append(script(plan))
     return {
         "machine": machine(),
+        "int8": quantised(plan.bundle).precision,
         "repeats": repeats,
         "seconds": plan.seconds,
         "rate": rate,
@@ -221,7 +223,7 @@ def describe(report: dict[str, Any]) -> str:
     parts = [
         f"{report['note']}. Medians of {report['repeats']} x {number(report['seconds'])} s; "
         "224-pixel JPEG files; the load generator shares the cores. "
-        f"int8 is {RUNTIME_NAMES['int8']}, float32 is {RUNTIME_NAMES['float32']}, the same files "
+        f"int8 is OpenVINO {report['int8']}, float32 is ONNX Runtime float32, the same files "
         "for everyone. Failed: no answer, a status other than 200, or a probability more than "
         f"{TOLERANCE} from the same service's answer to the image alone.",
         throughput_table(found, OURS),
@@ -237,7 +239,7 @@ def describe(report: dict[str, Any]) -> str:
             ["claim", "value", "bound", "held"],
             [
                 [one.text, number(one.value), number(one.bound), "yes" if one.held else "**no**"]
-                for one in claims(found, OURS)
+                for one in claims(found, OURS, FLOAT32_BOUNDS[report["int8"]])
             ],
         ),
         NOT_HAD,

@@ -5,9 +5,12 @@ import math
 import pytest
 
 from bench.compare import Probabilities, probabilities
+from bench.peers.contenders import CONTENDERS, quantised
 from bench.peers.plot import apart
-from bench.peers.results import Row, claims, number, point, rows, table, together
+from bench.peers.results import FLOAT32_BOUNDS, Row, claims, number, point, rows, table, together
 from bench.scaling import core_counts
+from service.network.bundle import read_manifest
+from service.network.runtime.selection import select
 
 
 def _load(throughput=1.0, p99=1.0, failed=0):
@@ -71,7 +74,7 @@ def test_claims_are_held_against_the_best_peer():
         _row("x", "float32", 20.0, p99=90.0),
         _row("y", "float32", 40.0, p99=80.0),
     ]
-    made = [(round(one.value, 3), one.held) for one in claims(found, "ours")]
+    made = [(round(one.value, 3), one.held) for one in claims(found, "ours", 3.0)]
     assert made == [(2.5, False), (1.25, True), (1.111, False), (0, True)]
 
 
@@ -82,8 +85,25 @@ def test_a_peer_that_fails_sets_no_tail_latency():
         _row("x", "int8", 80.0, p99=5.0, failed=1),
         _row("y", "int8", 50.0, p99=40.0),
     ]
-    (tail,) = (one for one in claims(found, "ours") if "p99" in one.text)
+    (tail,) = (one for one in claims(found, "ours", 3.0) if "p99" in one.text)
     assert (tail.value, tail.held) == (0.5, True)
+
+
+def test_peers_get_the_8_bit_network_that_the_service_takes_here(demo_bundle):
+    """The same file for everyone, whichever 8-bit network runs here, and it has a bound."""
+    variant = select(read_manifest(demo_bundle)).variant
+    if not variant.precision.startswith("int8"):
+        pytest.skip(f"{variant.name} is served on this processor")
+    assert quantised(demo_bundle).precision in FLOAT32_BOUNDS
+    given = {
+        one.precision: one.environment(demo_bundle, 1)["PEER_NETWORK"]
+        for one in CONTENDERS
+        if not one.ours
+    }
+    assert given == {
+        "int8": str(demo_bundle / variant.files[0]),
+        "float32": str(demo_bundle / "network.onnx"),
+    }
 
 
 @pytest.mark.parametrize(
