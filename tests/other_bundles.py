@@ -30,7 +30,7 @@ def other_bundle(
         golden: How far its golden output is off.
     """
     folder = Path(shutil.copytree(bundle, out))
-    for file in folder.glob("network.int8.*"):
+    for file in folder.glob("network.int8*"):
         file.unlink()
     graph = onnx.load(folder / "network.onnx")
     change(graph)
@@ -45,7 +45,7 @@ def other_bundle(
         update={
             "name": "next",
             "files": {name: record for name, record in files.items() if name != MANIFEST},
-            "version": bundle_version(manifest.weights.sha256, files),
+            "version": bundle_version(manifest.weights.sha256, files, manifest.measured),
             "variants": (variant,),
             "chosen": variant.name,
             "ranking": (variant.name,),

@@ -97,6 +97,9 @@ def pod(
             before, after = next((p for p in places.items() if value.startswith(p[0])), ("", ""))
             given[name] = after + value.removeprefix(before)
         given |= {"BENTOML_HOST": address, "CXR_GRPC_HOST": address, "TMPDIR": tmp}
+        # Where a machine names the kernels of matrix products, its pods have to have the same, or
+        # the pixels that they resize differ from ours in the last digit.
+        given |= {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
         given["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         entrypoint = Path(tmp, "entrypoint.sh")
         original = Path(context, "env/docker/entrypoint.sh").read_text()

@@ -27,11 +27,11 @@ def next_context(demo_bundle, tmp_path_factory) -> Path:
     """The build context of the next version: the same network in a bundle of another version."""
     folder = tmp_path_factory.mktemp("next") / "demo"
     shutil.copytree(demo_bundle, folder)
-    with (folder / "parity.json").open("a") as parity:
-        parity.write("\n")
+    with (folder / "network.int8w7.xml").open("a") as graph:
+        graph.write("\n")
     manifest = read_manifest(folder)
     files = record_files(folder)
-    version = bundle_version(manifest.weights.sha256, files)
+    version = bundle_version(manifest.weights.sha256, files, manifest.measured)
     changed = manifest.model_copy(update={"files": files, "version": version})
     (folder / MANIFEST).write_text(changed.model_dump_json())
     return build_context(folder, tmp_path_factory.mktemp("next_image"))
