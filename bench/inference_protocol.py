@@ -261,6 +261,7 @@ def main(bundle: str, seconds: float, rounds: int, starts: int) -> None:
         port = free_port()
         settings: dict[str, Any] = {"CXR_BUNDLE": str(where), "CXR_GRPC_PORT": str(port)}
         served = stack.enter_context(serving(folder / "ours", settings))
+        served.wait_until_complete()
         contenders = _contenders(served, f"127.0.0.1:{port}", image)
         for name, (most, wait) in BATCHING.items() if MLSERVER.exists() else ():
             peer = mlserver(folder / name, where, image, most, wait)

@@ -94,6 +94,27 @@ class Served:
         last = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
         raise click.ClickException(f"the service is not ready; the last of its log:\n{last}")
 
+    def wait_until_complete(self) -> None:
+        """Wait until nothing is compiled any more, without which no throughput counts."""
+        wait_until_complete(self.log)
+
+
+def wait_until_complete(log: Path, limit: float = START_LIMIT) -> None:
+    """Wait until a service that is ready says that it has compiled its larger batches too.
+
+    Args:
+        log: Of the service.
+        limit: Seconds to wait.
+
+    Raises:
+        click.ClickException: It does not say so.
+    """
+    end = time.monotonic() + limit
+    while "the runtime is complete" not in log.read_text(errors="replace"):
+        if time.monotonic() > end:
+            raise click.ClickException(f"the service compiles for more than {limit:.0f} s")
+        time.sleep(0.05)
+
 
 def free_port() -> int:
     """A TCP port that nobody listens on."""

@@ -98,6 +98,7 @@ def against_cores(plan: Plan, images: list[Path], repeat: int) -> dict[str, Any]
                 floor = measure_floor(images, plan.seconds, plan.settings)
                 folder = plan.folder / f"cores-{count}-{repeat}"
                 served = stack.enter_context(serving(folder, plan.settings))
+                served.wait_until_complete()
             with on_cores(set(cores[-1:]) if count < len(cores) else ours):
                 plan.load(served.url, images, 8)
                 load = plan.load(served.url, images, 32)
@@ -134,6 +135,7 @@ def against_size(
     """Images a second and the time to decode one, by format and side."""
     found: dict[str, Any] = {}
     with serving(plan.folder / f"sizes-{repeat}", plan.settings) as served:
+        served.wait_until_complete()
         for kind, by_side in files.items():
             plan.load(served.url, by_side[str(SIDES[0])], 8)
             found[kind] = {

@@ -101,6 +101,7 @@ def _repeat(
     for number in range(services):
         own = folder / str(number)
         with serving(own, settings) as served:
+            served.wait_until_complete()
             for seed in range(times // services):
                 runs.append(entry.run(Setting(served, images, own, quick, seed + number + 1)))
     return runs

@@ -59,6 +59,7 @@ def main(repeats: int, seconds: float, bundle: str, out: Path) -> None:
             started = time.monotonic()
             with serving(folder, settings) as served:
                 starts.append(time.monotonic() - started)
+                served.wait_until_complete()
                 setting = Setting(served, images, folder, False, seed)
                 one = setting.load(SMALL.name, clients=1, seconds=seconds)
                 alone.append(one["latency_ms"]["200"]["p50"] / 1e3)

@@ -16,7 +16,7 @@ import click
 import psutil
 
 from bench.peers.contenders import Contender
-from bench.processes import environment, free_port
+from bench.processes import environment, free_port, wait_until_complete
 from bench.wire import Connection, NoAnswer, Target, request
 
 START_LIMIT = 120.0
@@ -89,6 +89,8 @@ def running(
             last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             raise click.ClickException(f"{contender.name} does not answer:\n{last}")
         took = time.monotonic() - started
+        if contender.ours:
+            wait_until_complete(log)
         url = f"http://127.0.0.1:{port}{contender.server.path}"
         yield Running(url, psutil.Process(process.pid), took)
     finally:
