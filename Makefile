@@ -103,15 +103,21 @@ image: $(BUNDLE)/manifest.json
 	packed=$$($(PACK) $(CONTEXT)) && tag=$$(echo "$$packed" | tail -n 1) && \
 	BUILDAH_FORMAT=docker $$engine build --tag $$tag $(addprefix --build-arg ,$(PIP)) build/context
 
-# torch from PyPI asks for CUDA on x86. The image takes a CPU build, which asks for none of it, so
-# those packages are left out; nvidia-ml-py is BentoML's own.
+# torch from PyPI asks for CUDA on Linux. The image takes a CPU build, which asks for none of it, so
+# those packages are left out; nvidia-ml-py is BentoML's own. One lock is for every platform: it must
+# hold on each of these. On arm64 OpenVINO's wheel needs glibc 2.35, ONNX Runtime's macOS 14.
+ALSO_LOCKED := aarch64-manylinux_2_35 aarch64-apple-darwin
+resolved = MACOSX_DEPLOYMENT_TARGET=14.0 $(BIN)/uv pip compile pyproject.toml --only-binary :all: \
+	    --extra explain --extra grpc --extra node --extra traces --python-version 3.11 \
+	    --python-platform $(1) --no-header --no-annotate --quiet \
+	    --no-emit-index-url --no-emit-find-links $(2) \
+	  | sed -E -e '/^nvidia-ml-py==/b' -e '/^(nvidia|cuda)-/d' -e '/^triton==/d' -e 's/[+]cpu//'
 lock: $(VENV)/ready
-	{ echo "# Packages of the image, Linux x86-64, Python 3.11. Made by 'make lock'."; \
-	  $(BIN)/uv pip compile pyproject.toml --extra explain --extra grpc --extra node --extra traces --python-version 3.11 \
-	    --python-platform x86_64-manylinux_2_28 --no-header --no-annotate --quiet \
-	    --no-emit-index-url --no-emit-find-links \
-	  | sed -E -e '/^nvidia-ml-py==/b' -e '/^(nvidia|cuda)-/d' -e '/^triton==/d' -e 's/[+]cpu//'; \
-	} > deploy/requirements.lock.new
+	{ echo "# Packages of the image, Python 3.11, Linux on x86-64 and arm64, macOS 14 on arm64. Made by 'make lock'."; \
+	  $(call resolved,x86_64-manylinux_2_28); } > deploy/requirements.lock.new
+	for platform in $(ALSO_LOCKED); do \
+	  $(call resolved,$$platform,--constraint deploy/requirements.lock.new) \
+	  | diff -I '^#' deploy/requirements.lock.new - || exit 1; done
 	mv deploy/requirements.lock.new deploy/requirements.lock
 
 deploy-check: $(VENV)/ready

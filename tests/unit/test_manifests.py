@@ -1,6 +1,7 @@
 """The Kubernetes manifests, as kubectl renders them."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -42,6 +43,7 @@ from service.radiograph.reader import RESERVE
 from service.settings import Settings, read_settings
 
 PODS = [("base", "cxr"), ("overlays/split", "cxr"), ("overlays/split", "cxr-explainer")]
+ARCH = (("resources", "overlays/node"), ("components", "components/amd64"))
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 BIN = Path(sys.executable).parent
 
@@ -385,3 +387,13 @@ def test_the_lock_is_of_the_versions_that_the_project_pins():
     assert not [line for line in locked if line.startswith(("cuda-", "triton", "nvidia-cu"))]
     offline = ("torchvision", "torchxrayvision", "onnx==", "nncf", "safetensors", "scipy")
     assert not [line for line in locked if line.startswith(offline)]
+
+
+def test_the_pods_of_a_mixed_cluster_can_be_kept_on_one_kind_of_processor(tmp_path):
+    """With the component for amd64 every pod asks for such a node, the DICOM node's too."""
+    lines = [f"{kind}: [{os.path.relpath(DEPLOY / folder, tmp_path)}]" for kind, folder in ARCH]
+    (tmp_path / "kustomization.yaml").write_text("\n".join(lines))
+    done = [one for one in rendered(tmp_path) if one["kind"] in ("Deployment", "StatefulSet")]
+    found = {one["kind"]: one["spec"]["template"]["spec"]["nodeSelector"] for one in done}
+    here = {"kubernetes.io/arch": "amd64"}
+    assert found == {"Deployment": here, "StatefulSet": here}

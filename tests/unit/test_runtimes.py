@@ -23,7 +23,12 @@ from service.network.runtime import (
     prove,
     unavailable_reason,
 )
-from service.network.runtime.machine import cpu_flags, instructions, missing_instructions
+from service.network.runtime.machine import (
+    cpu_flags,
+    cpu_name,
+    instructions,
+    missing_instructions,
+)
 from service.network.runtime.openvino_runtime import batch_sizes_up_to
 from service.network.runtime.selection import select
 from service.network.scores import sigmoid
@@ -306,6 +311,27 @@ def test_instruction_sets_are_read_from_the_processors_flags(tmp_path):
         listed.write_text(f"flags\t: {flags}\n")
         assert instructions(listed) == expected
     assert cpu_flags(tmp_path / "absent") == frozenset()
+
+
+def test_an_arm_processor_gets_a_float32_variant(bundle, tmp_path, monkeypatch):
+    """arm64 has none of the instruction sets of x86, whatever the bundle's choice; its processor is
+    named by the numbers that Linux knows."""
+    graviton = tmp_path / "cpuinfo"
+    graviton.write_text(
+        "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm bf16\n"
+        "CPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
+    )
+    monkeypatch.setattr(
+        "service.network.runtime.missing_instructions",
+        lambda needs: missing_instructions(needs, graviton),
+    )
+    manifest = bundle.manifest.model_copy(update={"chosen": "openvino-int8"})
+    chosen = select(manifest)
+    assert chosen.variant.precision == "float32"
+    assert "openvino-float32 instead" in chosen.note or "onnxruntime-float32 instead" in chosen.note
+    with pytest.raises(BundleRefused, match="has no AVX2"):
+        select(manifest, precision="int8w7")
+    assert cpu_name(graviton).endswith(" 0x41 0xd40")
 
 
 def _row(variant, batch, rate):

@@ -33,8 +33,10 @@ def cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
 
 @cache
 def cpu_name(cpuinfo: Path = CPUINFO) -> str:
-    """The processor's model, for people."""
-    return _field("model name", cpuinfo) or platform.processor() or platform.machine()
+    """The processor's model, for people; on arm64 Linux knows the numbers of its maker and part."""
+    numbers = (_field(name, cpuinfo) for name in ("CPU implementer", "CPU part"))
+    known = " ".join((platform.machine(), *filter(None, numbers)))
+    return _field("model name", cpuinfo) or known
 
 
 def instructions(cpuinfo: Path = CPUINFO) -> tuple[Instructions, ...]:

@@ -1,4 +1,4 @@
-"""OpenVINO on x86 CPUs and on Intel GPUs."""
+"""OpenVINO on CPUs and on Intel GPUs."""
 
 from __future__ import annotations
 
