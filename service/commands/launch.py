@@ -50,7 +50,7 @@ def launch(settings: Settings, host: str, port: int) -> None:
     if settings.monitoring_log:
         require_usable(settings.monitoring_log)
     load_shadow(settings, manifest)
-    variant = manifest.variant(settings.runtime, settings.precision)
+    manifest.variant(settings.runtime, settings.precision)  # refuses what the bundle does not have
     for name, value in settings.model_dump(exclude_unset=True, mode="json").items():
         os.environ[f"CXR_{name.upper()}"] = str(value)
     os.environ["CXR_BUNDLE"] = str(folder)
@@ -59,7 +59,7 @@ def launch(settings: Settings, host: str, port: int) -> None:
     os.environ["BENTOML_HOME"] = str(_own_home(host, port))
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
     keys = settings.api_keys_file is not None
-    click.echo(banner(manifest, variant.name, host, port, keys))
+    click.echo(banner(manifest, host, port, keys))
     bentoml = Path(sys.executable).with_name("bentoml")
     arguments = ["serve", SERVICE, "--host", host, "--port", str(port)]
     os.execv(bentoml, [str(bentoml), *arguments])  # noqa: S606 - our own interpreter's folder
@@ -107,7 +107,7 @@ def _own_home(host: str, port: int) -> Path:
     return Path(os.path.expandvars(home)).expanduser() / "served" / address
 
 
-def banner(manifest: Manifest, variant: str, host: str, port: int, keys: bool) -> str:
+def banner(manifest: Manifest, host: str, port: int, keys: bool) -> str:
     """What a user needs to know to use the service, its first commands among it."""
     reached = ipaddress.ip_address(host)
     if reached.is_unspecified:
@@ -117,7 +117,7 @@ def banner(manifest: Manifest, variant: str, host: str, port: int, keys: bool) -
     demo = " (demo weights, not for clinical use)" if manifest.weights.demo else ""
     result = "gradcam_result.png"
     return (
-        f"Serving {manifest.name} {manifest.version}{demo}, {variant}\n"
+        f"Serving {manifest.name} {manifest.version}{demo}\n"
         f"  page:     {url}/\n"
         f"  API:      {url}/docs.json (OpenAPI)\n"
         f"  score:    {curl} -F image=@FILE {url}/predict\n"
