@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -23,9 +24,23 @@ def trace(network: ExportableNetwork) -> torch.jit.ScriptModule:
 
 
 def write_torchscript(traced: torch.jit.ScriptModule, folder: Path) -> Path:
-    """Write the trace with its submodules, so that gradients can be taken at each."""
+    """Write the trace with its submodules, so that gradients can be taken at each.
+
+    PyTorch also writes where each line was traced, with the folders of this machine and the program
+    that called: it is left out, and the file is the same wherever it was written.
+    """
     path = folder / TORCHSCRIPT
-    traced.save(path)
+    whole = io.BytesIO()
+    torch.jit.save(traced, whole)
+    whole.seek(0)
+    reader = torch._C.PyTorchFileReader(whole)
+    writer = torch._C.PyTorchFileWriter(str(path))
+    for name in reader.get_all_records():
+        # The writer adds these two itself; the second is a digest of the others.
+        if not name.endswith(".debug_pkl") and name not in ("version", ".data/serialization_id"):
+            record = reader.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
     return path
 
 

@@ -95,9 +95,9 @@ def test_there_is_always_room_for_a_radiograph():
 WORKER = """
 import json, os, psutil, sys
 from service.radiograph.container_memory import memory_for_images
+sys.stdin.readline()
 held = psutil.Process().memory_info().rss
 supervisor = psutil.Process().parent().memory_info().rss
-sys.stdin.readline()
 print(json.dumps([held, supervisor, memory_for_images(8 << 30, 1 << 30, 100 << 20)]), flush=True)
 sys.stdin.readline()
 """

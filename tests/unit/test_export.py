@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,17 @@ def test_parity_of_the_demo_bundle_is_on_record(demo_bundle):
             assert deviation["images"] == len(parity["images"]) >= 16
             assert deviation["max_logit"] <= 1e-4
             assert deviation["changed_decisions"] == 0
+
+
+def test_a_bundle_names_no_folder_of_the_exporting_machine(demo_bundle):
+    """No file says where the exporter was installed, nor what it was called by."""
+    places = [str(Path(__file__).parents[2]).encode(), str(Path(torch.__file__).parent).encode()]
+    for path in demo_bundle.iterdir():
+        if path.name != "network.torchscript.pt":
+            assert not any(place in path.read_bytes() for place in places), path.name
+    with zipfile.ZipFile(demo_bundle / "network.torchscript.pt") as archive:
+        for name in archive.namelist():
+            assert not any(place in archive.read(name) for place in places), name
 
 
 def test_the_golden_pair_is_the_librarys_own_answer(demo_bundle):

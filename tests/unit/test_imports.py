@@ -92,7 +92,7 @@ def test_an_archive_is_scored_without_the_extras(demo_bundle, tmp_path, phantom_
     ("arguments", "package"),
     [
         (["gradcam", "x.png"], "torch"),
-        (["export", "--weights", "demo"], "scipy"),
+        (["export", "--weights", "demo"], "torch"),
         (["score", "x", "--out", "r.parquet"], "pyarrow"),
         (["score", "x", "--out", "r", "--format", "dicom-sr"], "highdicom"),
         (["score", "x", "--out", "r.csv", "--engine", "ray"], "ray"),
