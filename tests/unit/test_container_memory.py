@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -103,20 +102,27 @@ sys.stdin.readline()
 """
 
 
+SUPERVISOR = """
+import subprocess, sys
+command = [sys.executable, "-c", sys.argv[1], "--service-name", "one"]
+pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+started = [subprocess.Popen(command, **pipes) for _ in range(int(sys.argv[2]))]
+for worker in started:
+    worker.stdin.write("go\\n")
+    worker.stdin.flush()
+for worker in started:
+    print(worker.stdout.readline(), end="", flush=True)
+for worker in started:
+    worker.communicate("end\\n")
+"""
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_of_one_supervisor_get_equal_parts(workers):
     """What the supervisor does not hold is divided; each keeps its uploads and itself from it."""
-    command = [sys.executable, "-c", WORKER, "--service-name", "one"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen(command, env=os.environ, **pipes) for _ in range(workers)]
-    try:
-        for worker in started:
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-        for worker in started:
-            held, supervisor, images = json.loads(worker.stdout.readline())
-            expected = ((8 << 30) - supervisor) // workers - (1 << 30) - held - RESERVE
-            assert images == pytest.approx(expected, abs=32 * MIB)
-    finally:
-        for worker in started:
-            worker.communicate("end\n")
+    command = [sys.executable, "-c", SUPERVISOR, WORKER, str(workers)]
+    said = subprocess.check_output(command, text=True).splitlines()
+    assert len(said) == workers
+    for held, supervisor, images in map(json.loads, said):
+        expected = ((8 << 30) - supervisor) // workers - (1 << 30) - held - RESERVE
+        assert images == pytest.approx(expected, abs=32 * MIB)
